@@ -1,0 +1,132 @@
+"""Placing layers on cores: memory layout, fan-out tables and images, and the errors of a network that is too large.
+
+A core keeps its neurons in words of ``lanes``: word ``(y * width + x) * groups + g`` holds the channels
+``g * lanes .. (g + 1) * lanes`` of pixel (y, x). An event at (channel, y, x) reaches, for every output row and column that its kernel
+covers, ``groups`` consecutive words; the two tables say where, so that no division is needed, for any stride, padding and pooling.
+A dense layer is the convolution whose kernel covers the whole (pooled) source.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikefold.data.errors import ChipError
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.network import Int, Network
+
+__all__ = ["CorePlan", "place"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CorePlan:
+    """One layer on one core.
+
+    ``rows`` and ``columns`` are int64 [source height, 3] and [source width, 3]: (first neuron word, first weight word, count). From one
+    output row to the next the neuron word grows by ``row_step`` and the weight word shrinks by ``row_weight_step``; likewise for columns.
+    Channel ``c`` adds ``c * channel_step`` to the weight word. ``weights`` is the image, int8 [words, lanes].
+    """
+
+    index: int
+    name: str
+    source_shape: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    lanes: int
+    groups: int
+    rows: Int
+    columns: Int
+    row_step: int
+    column_step: int
+    row_weight_step: int
+    column_weight_step: int
+    channel_step: int
+    weights: npt.NDArray[np.int8]
+
+    @property
+    def words(self) -> int:
+        """The number of neuron words."""
+        return self.shape[1] * self.shape[2] * self.groups
+
+    def fan_out(self) -> Int:
+        """Return the words that an event at each (y, x) of the source reaches, [height, width]."""
+        return np.asarray(np.outer(self.rows[:, 2], self.columns[:, 2]) * self.groups)
+
+
+def axis_table(source: int, kernel: int, stride: int, padding: int, pool: int, out: int) -> Int:
+    """Return, for each source coordinate, (first output, kernel position there, count) along one axis, int64 [source, 3]."""
+    table = np.zeros((source, 3), np.int64)
+    for raw in range(source):
+        at = raw // pool
+        if at >= source // pool:
+            continue  # It fills no pooling window, so it reaches nothing.
+        first = max(0, -(-(at + padding - kernel + 1) // stride))
+        last = min(out - 1, (at + padding) // stride)
+        if last >= first:
+            table[raw] = first, at + padding - first * stride, last - first + 1
+    return table
+
+
+def plan_core(network: Network, index: int, lanes: int) -> CorePlan:
+    """Lay layer ``index`` out for a core of ``lanes`` lanes."""
+    connection, population = network.connections[index], network.populations[index]
+    source = network.source_shape(index)
+    tensor = network.weights_of(connection).tensor
+    height, width = source[1] // connection.pool, source[2] // connection.pool
+    if connection.kind == "dense":
+        tensor = tensor.reshape(tensor.shape[0], source[0], height, width)
+    channels, _, kernel_y, kernel_x = tensor.shape
+    groups = -(-channels // lanes)
+    padded = np.zeros((groups * lanes, *tensor.shape[1:]), np.int8)
+    padded[:channels] = tensor
+    stride, padding = connection.stride, connection.padding
+    row_step, column_step = population.shape[2] * groups, groups
+    row_weight, column_weight = kernel_x * groups, groups
+    return CorePlan(
+        index=index,
+        name=population.name,
+        source_shape=source,
+        shape=population.shape,
+        lanes=lanes,
+        groups=groups,
+        rows=axis_table(source[1], kernel_y, stride, padding, connection.pool, population.shape[1]) * (row_step, row_weight, 1),
+        columns=axis_table(source[2], kernel_x, stride, padding, connection.pool, population.shape[2]) * (column_step, column_weight, 1),
+        row_step=row_step,
+        column_step=column_step,
+        row_weight_step=stride * row_weight,
+        column_weight_step=stride * column_weight,
+        channel_step=kernel_y * kernel_x * groups,
+        # [groups, lanes, in, ky, kx] to words (in, ky, kx, group) of lanes.
+        weights=np.ascontiguousarray(padded.reshape(groups, lanes, *tensor.shape[1:]).transpose(2, 3, 4, 0, 1).reshape(-1, lanes)),
+    )
+
+
+def schedule_bits(network: Network, index: int) -> int:
+    """Return the bits of per-timestep parameters that layer ``index`` stores (constants cost nothing)."""
+    connection, population = network.connections[index], network.populations[index]
+    schedules = (connection.gain, population.threshold, population.decrement, population.load, population.leak)
+    from spikefold.quantize.widths import bits_for
+
+    return sum(s.size * bits_for(int(s.min()), int(s.max())) for s in schedules if s.size > 1)
+
+
+def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
+    """Give each layer its core, or raise a ChipError that names the layer and the limit."""
+    if len(network.populations) > chip.cores:
+        raise ChipError(f"network: {len(network.populations)} layers, one core each; chip {chip.name!r} has {chip.cores} cores")
+    plans = []
+    for index, (connection, population) in enumerate(zip(network.connections, network.populations, strict=True)):
+        plan = plan_core(network, index, chip.lanes)
+        weight_bits = plan.weights.size * network.weights_of(connection).bits
+        needs = {
+            "axons_per_core": int(np.prod(plan.source_shape)),
+            "neurons_per_core": plan.words * plan.lanes,
+            "weight_bits_per_core": weight_bits,
+            "schedule_bits_per_core": schedule_bits(network, index),
+            "potential_bits": population.potential_bits,
+            "current_bits": connection.current_bits,
+        }
+        for name, need in needs.items():
+            if need > getattr(chip, name):
+                raise ChipError(f"layer {population.name!r} {name}: {need} needed; chip {chip.name!r} has {getattr(chip, name)}")
+        plans.append(plan)
+    return tuple(plans)

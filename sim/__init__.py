@@ -1,0 +1,1 @@
+"""The event-driven, cycle-level chip simulator."""

@@ -1,0 +1,1 @@
+"""Data sets, input coding and files; NumPy only, below every other part."""

@@ -1,0 +1,1 @@
+"""Learning spiking networks in PyTorch; the only folder that imports torch."""
