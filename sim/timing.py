@@ -1,0 +1,81 @@
+"""When things happen on the chip: every event's arrival and every step's length, in clock cycles since the step began.
+
+Cycle 0 of a step is its start pulse. The host's first beat is taken in cycle 1; an update engine issues word ``w`` in cycle ``1 + w`` and
+has its spikes five cycles later. The step ends when the host's tick was taken and every core is quiet.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from spikefold.quantize.placement import CorePlan
+from spikefold.quantize.trace import Timing
+from spikefold.sim import kernels
+
+__all__ = ["time_stream"]
+
+Payloads = npt.NDArray[np.int8]
+Int = npt.NDArray[np.int64]
+IDLE_STEP_TICK_TAKEN = 2
+"""The first cycle after the tick of a step without events."""
+
+
+def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_depth: int, gap: int) -> Timing:
+    """Time a stream of inferences with ``gap`` idle steps between them, on a host that is always ready.
+
+    ``sources`` are the payloads into each core, channel-last [N, T, pixels, channels]. Inference ``n`` starts in global step ``n * (T + gap)``,
+    and core ``d`` works ``d + 1`` steps behind the host.
+    """
+    samples, timesteps = sources[0].shape[:2]
+    period = timesteps + gap
+    starts = np.arange(samples)[:, None] * period + np.arange(timesteps)
+    steps = int(starts[-1, -1]) + len(plans) + 1
+    ticked = np.full(steps, IDLE_STEP_TICK_TAKEN, np.int64)
+    quiet = np.zeros((steps, len(plans)), np.int64)
+    arrivals = []
+    for d, (plan, source) in enumerate(zip(plans, sources, strict=True)):
+        events, source_end, core_end = time_source(plan, plans[d - 1] if d else None, source, queue_depth)
+        events[:, 0] = (starts + d).reshape(-1)[events[:, 0]]
+        arrivals.append(events)
+        np.maximum.at(ticked if d == 0 else quiet[:, d - 1], starts + d, source_end)
+        np.maximum.at(quiet[:, d], starts + d, core_end)
+        np.maximum.at(quiet[:, d], starts + d + 1, plan.words + 6)
+    np.maximum.at(quiet[:, -1], starts[:, -1] + len(plans), score_end(plans[-1]))
+    # The barrier sees a quiet chip one cycle late, and the next step starts in the cycle after.
+    cycles = np.maximum(ticked, quiet.max(1) + 1) + 1
+    return Timing(cycles=cycles, core_cycles=quiet, arrivals=tuple(arrivals))
+
+
+def time_source(plan: CorePlan, source: CorePlan | None, payloads: Payloads, queue_depth: int) -> tuple[Int, Int, Int]:
+    """Time all events into one core from another, or from the host (None).
+
+    Returns the arrivals [events, 6], with the row of (sample, timestep) in the place of the step, and for each [N, T] the first cycle in which
+    the source has nothing left to send and the first in which the core has nothing left to add.
+    """
+    samples, timesteps, pixels, channels = payloads.shape
+    rows = payloads.reshape(samples * timesteps, pixels, channels)
+    counts = np.count_nonzero(rows, axis=(1, 2))
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    found = np.empty((int(offsets[-1]), 2), np.int32)
+    ends = np.zeros((2, len(rows)), np.int64)
+    fan_out = np.ascontiguousarray(plan.fan_out().reshape(-1))
+    pops = np.zeros(queue_depth, np.int64)
+    lanes, groups = (source.lanes, source.groups) if source else (0, 0)
+    for row, (start, stop) in enumerate(pairwise(offsets)):
+        _, ends[0, row], ends[1, row] = kernels.time_link(rows[row], fan_out, lanes, groups, queue_depth, pops, found[start:stop])
+    pixel, channel = np.divmod(found[:, 0].astype(np.int64), channels)
+    row_of = np.repeat(np.arange(len(rows)), counts)
+    y, x = np.divmod(pixel, plan.source_shape[2])
+    payload = rows[row_of, pixel, channel].astype(np.int64)
+    events = np.stack([row_of, found[:, 1].astype(np.int64), channel, y, x, payload], axis=1)
+    return events, ends[0].reshape(samples, timesteps), ends[1].reshape(samples, timesteps)
+
+
+def score_end(plan: CorePlan) -> int:
+    """Return the first cycle in which a readout has sent its scores to a host that is always ready."""
+    sent = 0
+    for word in range(plan.words):
+        lanes = min(plan.lanes, plan.shape[0] - word * plan.lanes)
+        sent = max(word + 7, sent + 1) + 1 + lanes
+    return sent + 1
