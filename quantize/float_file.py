@@ -1,0 +1,39 @@
+"""The file of a float network: every field of :mod:`spikefold.quantize.float_network`, read as strictly as an integer network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from spikefold.data.errors import NetworkError
+from spikefold.quantize import tensor_file
+from spikefold.quantize.float_network import FloatNetwork
+from spikefold.quantize.network_file import body, check_version
+from spikefold.quantize.records import pack, unpack
+
+__all__ = ["FLOAT_FORMAT_VERSION", "KIND", "float_from_parts", "load_float", "save_float"]
+
+KIND = "float_network"
+FLOAT_FORMAT_VERSION = 1
+
+
+def save_float(network: FloatNetwork, path: Path) -> None:
+    """Write ``network`` to ``path``: the same bytes for the same network, the whole file or nothing; failures are NetworkErrors."""
+    table, tensors = pack(network)
+    tensor_file.write(path, tensors, {"kind": KIND, KIND: {"format_version": FLOAT_FORMAT_VERSION, **table}})
+
+
+def load_float(path: Path) -> FloatNetwork:
+    """Read a float network; whatever is wrong with the file is a NetworkError that names the layer, the field and the value."""
+    return float_from_parts(*tensor_file.read(path), str(path))
+
+
+def float_from_parts(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], place: str) -> FloatNetwork:
+    """Return the float network in a file's header and tensors."""
+    table = dict(body(header, KIND, place))
+    check_version(table.pop("format_version", None), FLOAT_FORMAT_VERSION, place)
+    try:
+        return unpack(FloatNetwork, table, tensors)
+    except NetworkError as error:
+        raise NetworkError(f"{place}: {error}") from error
