@@ -39,8 +39,9 @@ def integer_network(seed: int = 0, *, timesteps: int = 3, classes: int = 3, **fi
         ),
         "populations": (
             Population(
-                name="conv", shape=(2, 6, 6), reset="hard", leak_kind="multiply", leak=schedule(0, 256, 2), leak_frac_bits=8, initial=np.array([3, -4]),
-                threshold=schedule(1, 1000, 2), load=schedule(-50, 50, 2), potential_bits=24, threshold_bits=25, saturate=True, unit=np.array([0.5, 0.125]),
+                name="conv", shape=(2, 6, 6), reset="hard", leak_kind="multiply", leak=schedule(0, 256, 2), leak_frac_bits=8,
+                initial=np.array([3, -4]), threshold=schedule(1, 1000, 2), load=schedule(-50, 50, 2), potential_bits=24, threshold_bits=25,
+                saturate=True, unit=np.array([0.5, 0.125]),
             ),
             Population(
                 name="out", shape=(classes, 1, 1), reset="none", leak_kind="none", threshold=np.full((1, 1), NEVER), potential_bits=24,

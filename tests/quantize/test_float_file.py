@@ -1,0 +1,92 @@
+"""The file of a float network: exact both ways, and strict."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikefold.data.errors import NetworkError
+from spikefold.quantize import network_file, tensor_file
+from spikefold.quantize.float_file import load_float, save_float
+from spikefold.quantize.records import pack
+from tests.quantize.networks import float_network, integer_network
+from tests.quantize.test_network_file import assert_same
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32), timesteps=st.integers(1, 4))
+def test_a_float_network_comes_back_exactly(seed: int, timesteps: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("float")
+    network = float_network(seed, timesteps=timesteps)
+    save_float(network, folder / "a")
+    read = load_float(folder / "a")
+    assert_same(read, network)
+    save_float(read, folder / "b")
+    assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
+
+
+def test_the_absent_bias_stays_absent(tmp_path: Path) -> None:
+    save_float(float_network(), tmp_path / "a")
+    read = load_float(tmp_path / "a")
+    assert read.layers[0].bias is not None
+    assert read.layers[1].bias is None
+
+
+def test_each_kind_of_file_names_the_other(tmp_path: Path) -> None:
+    save_float(float_network(), tmp_path / "float")
+    network_file.save(integer_network(), tmp_path / "integer")
+    with pytest.raises(NetworkError, match=r"kind 'float_network', a float network; an integer network .* is expected here"):
+        network_file.load(tmp_path / "float")
+    with pytest.raises(NetworkError, match=r"kind 'network', an integer network; a float network .* is expected here"):
+        load_float(tmp_path / "integer")
+
+
+def changed(**change: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    table, tensors = copy.deepcopy(pack(float_network()))
+    table = {"format_version": 1, **table}
+    for path, value in change.items():
+        *way, last = path.split("__")
+        at: Any = table
+        for key in way:
+            at = at[int(key) if key.isdigit() else key]
+        at[last] = value
+    return table, tensors
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format_version": 3}, "format_version: 3; this version of spikefold reads 1"),
+        ({"layers__0__bias": 1}, r"layers\[0\] 'first' bias: 1; it must be true or false"),
+        ({"layers__0__bias": False}, "tensor 'layers.0.bias': no field refers to it"),
+        ({"layers__1__bias": True}, r"layers\[1\] 'second' bias: the tensor 'layers.1.bias' is missing"),
+        ({"layers__0__norm__kind": "layer"}, "norm kind: 'layer'"),
+        ({"layers__0__leak": 2.0}, "layer 'first': leak 2.0"),
+        ({"layers__0__leak": 1}, "leak: 1; it must be a number with a point"),
+        ({"layers__0__stride": 0}, "layer 'first': stride 0"),
+        ({"layers__0__fires_at_threshold": "yes"}, "fires_at_threshold: 'yes'"),
+        ({"layers__1__pool": 5}, "layer 'second'"),
+        ({"layers__1__pool": 99}, "leaves nothing"),
+        ({"extra": 1}, "'extra': unknown field"),
+        ({"class_names": ["a"]}, "1 class names for 3 outputs"),
+        ({"input__coding": "morse"}, "input coding 'morse'"),
+    ],
+)
+def test_a_float_network_that_breaks_the_contract_is_refused_by_name(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    table, tensors = changed(**change)
+    tensor_file.write(tmp_path / "f", tensors, {"kind": "float_network", "float_network": table})
+    with pytest.raises(NetworkError, match=words) as caught:
+        load_float(tmp_path / "f")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_tensors_are_float64_only(tmp_path: Path) -> None:
+    table, tensors = changed()
+    tensors["layers.0.weights"] = tensors["layers.0.weights"].astype(np.float32)
+    tensor_file.write(tmp_path / "f", tensors, {"kind": "float_network", "float_network": table})
+    with pytest.raises(NetworkError, match=r"layers\[0\] 'first' weights: dtype float32; it must be float64"):
+        load_float(tmp_path / "f")
