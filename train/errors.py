@@ -1,0 +1,13 @@
+"""Errors of training that a user can cause."""
+
+from spikefold.data.errors import SpikefoldError
+
+__all__ = ["RecipeError", "TrainError"]
+
+
+class RecipeError(SpikefoldError):
+    """A recipe with an unknown key or a value out of range; the message names the file, the key, the value and the limit."""
+
+
+class TrainError(SpikefoldError):
+    """A module that is no chain of layers, or a run folder or checkpoint that cannot be used."""
