@@ -8,13 +8,14 @@ the bound also holds for every order of arrival.
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from spikefold.data.errors import NetworkError
 
 if TYPE_CHECKING:
     from spikefold.quantize.network import Connection, Int, Network, Population
 
-__all__ = ["bits_for", "check_widths", "current_bounds", "potential_bounds"]
+__all__ = ["bits_for", "check_widths", "current_bounds", "potential_bounds", "weighted_bounds"]
 
 
 def bits_for(low: int, high: int) -> int:
@@ -26,9 +27,13 @@ def current_bounds(network: "Network", index: int) -> tuple["Int", "Int"]:
     """Return the least and greatest current of each channel of layer ``index``, int64 [C] each."""
     connection = network.connections[index]
     least, most = (network.input.payload_min, network.input.payload_max) if index == 0 else (0, 1)
-    weights = network.weights_of(connection).tensor.astype(np.int64).reshape(network.populations[index].shape[0], -1)
-    window = connection.pool**2
-    positive, negative = np.maximum(weights, 0).sum(1) * window, np.minimum(weights, 0).sum(1) * window
+    return weighted_bounds(network.weights_of(connection).tensor, connection.pool, least, most)
+
+
+def weighted_bounds(tensor: npt.NDArray[np.int8], pool: int, least: int, most: int) -> tuple["Int", "Int"]:
+    """Return the bounds of each output's weighted sum, int64 [out] each, of payloads in ``least``..``most`` (which hold 0)."""
+    weights = tensor.astype(np.int64).reshape(len(tensor), -1)
+    positive, negative = np.maximum(weights, 0).sum(1) * pool**2, np.minimum(weights, 0).sum(1) * pool**2
     return negative * most + positive * least, positive * most + negative * least
 
 

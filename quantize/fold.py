@@ -1,0 +1,382 @@
+"""The fold: a trained float network to the integer network of the contract.
+
+The mathematics is exact and lives in :mod:`spikefold.quantize.schedules`; here its real numbers become integers, and each layer gets
+its form, its steps and its widths. What does not fold is refused by name. What the rounding costs is in the :class:`LayerReport`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from spikefold.data.errors import FoldError, NetworkError
+from spikefold.quantize.float_network import FloatLayer, FloatNetwork
+from spikefold.quantize.network import (
+    CURRENT_BITS_MAX,
+    POTENTIAL_BITS_MAX,
+    SPIKE_PAYLOAD_BITS,
+    TIMESTEPS_MAX,
+    Connection,
+    Int,
+    Network,
+    Population,
+    Readout,
+    Weights,
+    signed_range,
+)
+from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_leak, integer_threshold, integer_weights, to_int, weight_steps
+from spikefold.quantize.schedules import Schedules, fold_schedules
+from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
+from spikefold.quantize.windows import Shape
+
+__all__ = ["FoldResult", "LayerReport", "fold"]
+
+Float = npt.NDArray[np.float64]
+Form = Literal["B", "C"]
+
+GAIN_BITS = 12
+"""On random layers 8 bits of gain triple the spike flips that 8-bit weights cause, 10 add a third, and beyond 12 nothing is gained."""
+THRESHOLD_COUNTS = 512
+"""Where a gain sets the step of the potential, a threshold is at least so many counts: drive and decrement round to 0.1 % of it."""
+THRESHOLD_COUNTS_MOST = 1 << 12
+"""A finer step than this fraction of the threshold widens the potential and changes next to nothing."""
+UNIT_GAIN_COUNTS = 8
+"""Where the step of the weights is also that of the potential, a threshold's least counts (2 in every channel) before fraction bits
+are added: measured on random layers, coarser thresholds cost no spike flips beside those of the rounded weights."""
+SNAPPED_COUNTS = 32
+"""From so many counts on, making the threshold a whole number of steps coarsens the weights by at most 3 %."""
+GAIN_BITS_LEAST = 8
+"""In form C the gains of the first timestep are the smallest; ``auto`` leaves them at least so many bits."""
+STUCK_PART = 8
+"""Rounding may keep at most this fraction (1/8) of the threshold from leaking."""
+READOUT_PEAKS = 8
+"""The potential of an integrating readout, in largest weights, that its leak must resolve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerReport:
+    """What the fold made of a layer.
+
+    ``step`` is the coarsest channel's step of the potential as a fraction of the threshold (of the largest weight in an integrating
+    readout); ``weight_error`` the rounding of the weights, as a fraction of their root mean square; ``gain_error`` and ``leak_error`` the
+    largest rounding errors of gain and leak, relative to the largest gain and absolute.
+    """
+
+    name: str
+    form: Form
+    reason: str
+    weight_bits: int
+    current_bits: int
+    gain_bits: int
+    unit_gain: bool
+    leak_kind: Literal["none", "shift", "multiply"]
+    potential_bits: int
+    proven_bits: int
+    saturate: bool
+    step: float
+    weight_error: float
+    gain_error: float
+    leak_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldResult:
+    """The integer network and a report a layer."""
+
+    network: Network
+    layers: tuple[LayerReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    weight_bits: int
+    gain_bits: int
+    potential_bits_limit: int
+    saturate_bits: int | None
+    timesteps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Source:
+    """What feeds a layer: its name, the range and bits of a payload, and the float value of a payload of 1."""
+
+    name: str
+    least: int
+    most: int
+    payload_bits: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _FoldedLayer:
+    weights: Weights
+    connection: Connection
+    population: Population
+    offset: Float
+    report: LayerReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Steps:
+    """The steps [C] of weights and potential, and the gain between them in counts, [T or 1, C]; ``exponent`` is a gain of 2**exponent."""
+
+    weight: Float
+    potential: Float
+    gain: Float | None
+    exponent: int
+
+
+def fold(
+    network: FloatNetwork,
+    *,
+    form: Literal["auto", "B", "C"] = "auto",
+    weight_bits: int = 8,
+    gain_bits: int = GAIN_BITS,
+    potential_bits_limit: int = 24,
+    saturate_bits: int | None = None,
+) -> FoldResult:
+    """Fold a trained network into integers.
+
+    ``form`` says how the leak is kept: ``B`` in hardware, ``C`` in the schedules. ``auto`` takes B where the normalisation does not change over
+    time (its gain folds into the weights, and no multiplier remains) and else C where its proven width is within
+    ``potential_bits_limit``; otherwise B, at its proven width. With ``saturate_bits`` a potential that needs more clamps there instead.
+
+    Raises a FoldError that names the layer, the parameter and what to change.
+    """
+    if form not in ("auto", "B", "C"):
+        raise FoldError(f"form: {form!r}; it must be auto, B or C")
+    limits = {
+        "weight_bits": (weight_bits, 2, 8),
+        "gain_bits": (gain_bits, 2, 16),
+        "potential_bits_limit": (potential_bits_limit, 2, POTENTIAL_BITS_MAX),
+    }
+    if saturate_bits is not None:
+        limits["saturate_bits"] = (saturate_bits, 2, POTENTIAL_BITS_MAX)
+    for name, (value, low, high) in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
+    if network.timesteps > TIMESTEPS_MAX:
+        raise FoldError(f"network timesteps: {network.timesteps}; at most {TIMESTEPS_MAX} can be folded, so train with fewer")
+    options = _Options(
+        weight_bits=weight_bits,
+        gain_bits=gain_bits,
+        potential_bits_limit=potential_bits_limit,
+        saturate_bits=saturate_bits,
+        timesteps=network.timesteps,
+    )
+    coding = network.input
+    source = _Source(name="input", least=coding.payload_min, most=coding.payload_max, payload_bits=coding.payload_bits, value=1 / coding.scale)
+    folded = []
+    for layer, shape in zip(network.layers, network.shapes(), strict=True):
+        try:
+            folded.append(_fold_layer(layer, shape, source, form, options))
+        except NetworkError as error:
+            raise FoldError(f"layer {layer.name!r} does not fit the contract: {error}") from error
+        source = _Source(name=layer.name, least=0, most=1, payload_bits=SPIKE_PAYLOAD_BITS, value=1.0)
+    integer = Network(
+        timesteps=network.timesteps,
+        timesteps_trained=network.timesteps,
+        input=coding,
+        class_names=network.class_names,
+        provenance=dict(network.provenance) | {f"fold {f.report.name}": f"form {f.report.form}: {f.report.reason}" for f in folded},
+        weights=tuple(f.weights for f in folded),
+        connections=tuple(f.connection for f in folded),
+        populations=tuple(f.population for f in folded),
+        readout=Readout(decode=network.readout, offset=_offset(network, folded[-1])),
+    )
+    return FoldResult(network=integer, layers=tuple(f.report for f in folded))
+
+
+def _offset(network: FloatNetwork, last: _FoldedLayer) -> Int:
+    """Return what each class's score holds besides the potential: the bias that an integrating readout accumulated."""
+    offset = to_int(last.offset if network.readout == "potential" else np.zeros(len(network.class_names)))
+    low, high = signed_range(POTENTIAL_BITS_MAX)
+    if (offset < low).any() or (offset > high).any():
+        raise FoldError(
+            f"layer {last.report.name!r} bias: it adds up to {int(np.abs(offset).max())} counts in the readout, beyond {POTENTIAL_BITS_MAX} bits; "
+            "a smaller beta or bias, or fewer weight_bits, is needed"
+        )
+    return offset
+
+
+def _fold_layer(layer: FloatLayer, shape: Shape, source: _Source, form: Literal["auto", "B", "C"], options: _Options) -> _FoldedLayer:
+    """Fold one layer in the form asked for, or in the one that ``auto`` picks."""
+    if form != "auto":
+        return _fold_as(layer, shape, source, form, "asked for", options)
+    if (layer.norm.scale == layer.norm.scale[:1]).all():
+        return _fold_as(layer, shape, source, "B", "the gain does not change over time and folds into the weights", options)
+    growth = _growth(layer, options.timesteps)
+    if growth > options.potential_bits_limit:
+        needs = f"form C would widen the potential by {growth:.1f} bits" if np.isfinite(growth) else "form C divides by the leak, which is 0"
+        return _fold_as(layer, shape, source, "B", f"{needs}; the limit is {options.potential_bits_limit}", options)
+    # Widths beyond the contract must still be seen as "too wide", so the trial saturates.
+    spare = options.gain_bits - GAIN_BITS_LEAST
+    if growth > max(spare, 0):
+        reason = f"form C would spread the gains over {growth:.1f} bits more; of {options.gain_bits} gain_bits {max(spare, 0)} can be spared"
+        return _fold_as(layer, shape, source, "B", reason, options)
+    trial = _fold_as(layer, shape, source, "C", "", replace(options, saturate_bits=options.saturate_bits or POTENTIAL_BITS_MAX))
+    proven, limit = trial.report.proven_bits, options.potential_bits_limit
+    if proven > limit:
+        return _fold_as(layer, shape, source, "B", f"form C would take {proven} bits of potential; the limit is {limit}", options)
+    return replace(trial, report=replace(trial.report, reason=f"its potential takes {proven} bits; the limit is {limit}"))
+
+
+def _growth(layer: FloatLayer, timesteps: int) -> float:
+    """Return by how many bits form C's last gain and threshold are larger than its first."""
+    return (timesteps - 1) * float(-np.log2(layer.leak)) if layer.leak > 0 else np.inf
+
+
+def _fold_as(layer: FloatLayer, shape: Shape, source: _Source, form: Form, reason: str, options: _Options) -> _FoldedLayer:
+    """Fold one layer in a given form."""
+    schedules = fold_schedules(layer, options.timesteps, form)
+    growth = _growth(layer, options.timesteps) if form == "C" else 0.0
+    if growth >= options.gain_bits:
+        raise FoldError(
+            f"layer {layer.name!r} leak: form C spreads the gains over {growth:.1f} bits, and gain_bits is {options.gain_bits}, "
+            "so the first ones would round to 0; use form B, fewer timesteps or a larger leak"
+        )
+    leak = integer_leak(schedules.leak, options.timesteps)
+    weights = layer.weights * (source.value / layer.pool**2)
+    static = schedules.gain.shape[0] == 1
+    if static:
+        # A constant gain, its sign included, is part of the weights: hardware needs no multiplier.
+        weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
+    steps = _choose_steps(layer, weights, None if static else schedules.gain, leak, options)
+    tensor = integer_weights(weights, steps.weight, options.weight_bits)
+    if steps.gain is None:
+        gain, shift, gain_error = np.full((1, 1), 1 << steps.exponent, np.int64), 0, 0.0
+    else:
+        gain, shift, gain_error = integer_gain(steps.gain, options.gain_bits)
+    low, high = weighted_bounds(tensor, layer.pool, source.least, source.most)
+    current_bits = bits_for(int(low.min()), int(high.max()))
+    if current_bits > CURRENT_BITS_MAX:
+        raise FoldError(
+            f"layer {layer.name!r} weights: the current takes {current_bits} bits, at most {CURRENT_BITS_MAX} fit; use fewer weight_bits or inputs"
+        )
+    connection = Connection(
+        source=source.name, target=layer.name, kind=layer.kind, weights=layer.name, pool=layer.pool, stride=layer.stride, padding=layer.padding,
+        payload_bits=source.payload_bits, current_bits=current_bits, gain=collapse(gain), gain_shift=np.full((1, 1), shift),
+    )  # fmt: skip
+    population, proven = _population(layer, shape, schedules, steps.potential, leak, connection, low, high, options)
+    reference = abs(layer.threshold) if layer.reset != "none" else float(np.abs(weights).max())
+    power = float(np.sqrt((weights**2).mean()))
+    restored = tensor * steps.weight.reshape(-1, *(1,) * (weights.ndim - 1))
+    report = LayerReport(
+        name=layer.name,
+        form=form,
+        reason=reason,
+        weight_bits=options.weight_bits,
+        current_bits=current_bits,
+        gain_bits=bits_for(int(connection.gain.min()), int(connection.gain.max())),
+        unit_gain=connection.unit_gain,
+        leak_kind=leak.kind,
+        potential_bits=population.potential_bits,
+        proven_bits=proven,
+        saturate=population.saturate,
+        step=float(steps.potential.max()) / reference if reference else 0.0,
+        weight_error=float(np.sqrt(((restored - weights) ** 2).mean())) / power if power else 0.0,
+        gain_error=gain_error,
+        leak_error=leak.error,
+    )
+    last = schedules.bias[-1] / schedules.scale[-1] / steps.potential
+    return _FoldedLayer(
+        weights=Weights(id=layer.name, tensor=tensor, bits=options.weight_bits),
+        connection=connection,
+        population=population,
+        offset=last,
+        report=report,
+    )
+
+
+def _choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, options: _Options) -> _Steps:
+    """Choose the steps of weights and potential; ``gain`` is None where it is already in the weights."""
+    steps = weight_steps(weights, options.weight_bits)
+    if layer.reset == "none":
+        return _readout_steps(weights, steps, gain, leak, options)
+    reference = abs(layer.threshold)
+    if gain is not None:
+        largest = np.abs(gain).max(0)
+        step = np.where(steps > 0, steps, 1.0)
+        potential = np.where(steps * largest > 0, steps * largest, 1.0)
+        if reference > 0:
+            needed = max(THRESHOLD_COUNTS, STUCK_PART * leak.stuck)
+            potential = np.clip(steps * largest, reference / max(THRESHOLD_COUNTS_MOST, needed), reference / needed)
+        # The gain from one count of the current to counts of the potential must fit its bits.
+        potential = np.maximum(potential, steps * largest / ((1 << (options.gain_bits - 1)) - 1))
+        return _Steps(weight=step, potential=potential, gain=gain * step / potential, exponent=0)
+    if reference == 0:
+        steps = np.where(steps > 0, steps, 1.0)
+        return _Steps(weight=steps, potential=steps, gain=None, exponent=0)
+    # Weights that are next to nothing against the threshold must not set an absurdly fine step.
+    steps = np.where(steps > 0, np.maximum(steps, reference * 2.0**-16), reference / THRESHOLD_COUNTS)
+    counts = np.floor(reference / steps)
+    if layer.reset == "soft" and options.weight_bits >= 6:
+        # A decrement that is a whole number of steps does not drift from spike to spike; the weights round to the new step.
+        steps = np.where(counts >= SNAPPED_COUNTS, reference / np.maximum(counts, 1), steps)
+    needed = max(UNIT_GAIN_COUNTS, STUCK_PART * leak.stuck)
+    counts = reference / steps
+    exponent = _exponent(max(needed / float(np.median(counts)), 2 / float(counts.min())), options)
+    return _Steps(weight=steps, potential=steps / 2.0**exponent, gain=None, exponent=exponent)
+
+
+def _readout_steps(weights: Float, steps: Float, gain: Float | None, leak: LeakCode, options: _Options) -> _Steps:
+    """Choose steps for an integrating readout: one step of the potential for all classes, so that scores compare."""
+    effective = steps if gain is None else steps * np.abs(gain).max(0)
+    used = effective[effective > 0]
+    if used.size == 0:
+        ones = np.ones(len(steps))
+        return _Steps(weight=ones, potential=ones, gain=None if gain is None else gain * 0, exponent=0)
+    needed = STUCK_PART * leak.stuck / (READOUT_PEAKS * ((1 << (options.weight_bits - 1)) - 1))
+    # One step for all classes needs no multiplier; it is taken where every class keeps all but one bit of its weights, or five bits.
+    if gain is None and used.max() / used.min() <= 2.0 ** max(1, options.weight_bits - 5):
+        common = np.full(len(steps), weight_steps(weights.reshape(1, -1), options.weight_bits)[0])
+        exponent = _exponent(needed, options)
+        return _Steps(weight=common, potential=common / 2.0**exponent, gain=None, exponent=exponent)
+    largest = used.max()
+    potential = max(min(used.min(), largest / max(needed, 1)), largest / 64, largest / ((1 << (options.gain_bits - 1)) - 1))
+    step = np.where(steps > 0, steps, 1.0)
+    unit = np.full(len(steps), potential)
+    shape_gain = np.ones((1, len(steps))) if gain is None else gain
+    return _Steps(weight=step, potential=unit, gain=shape_gain * np.where(steps > 0, step, 0.0) / unit, exponent=0)
+
+
+def _exponent(ratio: float, options: _Options) -> int:
+    """Return the least power of two, as an exponent, that is at least ``ratio``, within what a gain can be."""
+    return int(np.clip(np.ceil(np.log2(max(ratio, 1.0))), 0, options.gain_bits - 2))
+
+
+def _population(
+    layer: FloatLayer, shape: Shape, s: Schedules, step: Float, leak: LeakCode, connection: Connection, low: Int, high: Int, options: _Options
+) -> tuple[Population, int]:
+    """Round the schedules to counts of ``step``, prove the width, and return the population and the proven bits."""
+    fires = layer.reset != "none"
+    # An infinite threshold is clipped to "never" below.
+    threshold = integer_threshold(s.threshold / step, layer.fires_at_threshold) if fires else np.full((1, 1), 1 << 40)
+    decrement = to_int(s.decrement / step) if layer.reset == "soft" else np.zeros((1, 1), np.int64)
+    load = to_int(s.load / step) if layer.reset == "hard" else np.zeros((1, 1), np.int64)
+
+    def build(bits: int, saturate: bool) -> Population:
+        narrow, wide = signed_range(bits), signed_range(bits + 1)
+        fields: dict[str, Any] = {"leak": np.full((1, 1), leak.leak), "leak_frac_bits": leak.frac_bits, "leak_shift": leak.shift}
+        # Beyond these ends nothing changes: no potential reaches such a threshold, none needs such a decrement or load.
+        return Population(
+            name=layer.name, shape=shape, reset=layer.reset, leak_kind=leak.kind, **fields, threshold=collapse(np.clip(threshold, *wide)),
+            decrement=collapse(np.clip(decrement, *wide)), load=collapse(np.clip(load, *narrow)), potential_bits=bits, threshold_bits=bits + 1,
+            saturate=saturate, unit=step if (step != step[0]).any() else step[:1],
+        )  # fmt: skip
+
+    widest = build(POTENTIAL_BITS_MAX, True)
+    proven = bits_for(*potential_bounds(connection, widest, options.timesteps, low, high))
+    clipped = (load < signed_range(POTENTIAL_BITS_MAX)[0]).any() or (load > signed_range(POTENTIAL_BITS_MAX)[1]).any()
+    if clipped and proven == POTENTIAL_BITS_MAX:
+        proven += 1  # A load beyond the widest potential can be reached, so the proof does not hold.
+    if options.saturate_bits is not None and proven > options.saturate_bits:
+        return build(options.saturate_bits, True), proven
+    if proven > POTENTIAL_BITS_MAX:
+        form = "form B or " if s.form == "C" else ""
+        raise FoldError(
+            f"layer {layer.name!r} potential: its proof takes {proven} bits, at most {POTENTIAL_BITS_MAX} fit; "
+            f"use {form}saturate_bits, or fewer weight_bits"
+        )
+    return build(max(proven, 2), False), proven
