@@ -41,7 +41,7 @@ THRESHOLD_COUNTS = 512
 """Where a gain sets the step of the potential, a threshold is at least so many counts: drive and decrement round to 0.1 % of it."""
 THRESHOLD_COUNTS_MOST = 1 << 12
 """A finer step than this fraction of the threshold widens the potential and changes next to nothing."""
-UNIT_GAIN_COUNTS = 8
+UNIT_GAIN_COUNTS = 4
 """Where the step of the weights is also that of the potential, a threshold's least counts (2 in every channel) before fraction bits
 are added: measured on random layers, coarser thresholds cost no spike flips beside those of the rounded weights."""
 SNAPPED_COUNTS = 32
@@ -224,6 +224,8 @@ def _fold_layer(layer: FloatLayer, shape: Shape, source: _Source, form: Literal[
 
 def _growth(layer: FloatLayer, timesteps: int) -> float:
     """Return by how many bits form C's last gain and threshold are larger than its first."""
+    if timesteps == 1:
+        return 0.0
     return (timesteps - 1) * float(-np.log2(layer.leak)) if layer.leak > 0 else np.inf
 
 
