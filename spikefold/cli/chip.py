@@ -1,0 +1,157 @@
+"""The verbs about the chip: simulate, generate, verify."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from spikefold.cli.model import describe_build
+from spikefold.cli.output import (
+    COMPARISON_COLUMNS,
+    DIFFERENT,
+    PATH,
+    Report,
+    Simulator,
+    as_json,
+    chip_option,
+    comparison_rows,
+    data_options,
+    examples,
+    note,
+    progress_bar,
+    read_chip,
+    show,
+    simulator_option,
+)
+from spikefold.data.files import new_folder, write_text
+
+if TYPE_CHECKING:
+    from spikefold.flow import Simulation
+
+__all__ = ["generate", "simulate", "verify"]
+
+
+@click.command(
+    epilog=examples(
+        "simulate net.safetensors --out sim",
+        "simulate net.safetensors --chip examples/chips/ecp5.toml --data digits --samples 100 --potentials --out sim",
+    )
+)
+@click.argument("net", type=PATH)
+@chip_option
+@data_options("How many samples, from the first; by default all.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="A new folder for summary.json, trace.npz and firing.svg.")
+@click.option("--trace-samples", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Samples whose whole trace is kept.")
+@click.option("--potentials", is_flag=True, help="Keep the membrane potentials in the trace too.")
+@click.option("--force", is_flag=True, help="Replace the folder.")
+@as_json
+def simulate(
+    net: Path, chip_path: Path | None, data_name: str | None, split: str, data_dir: Path | None, samples: int | None, out: Path, trace_samples: int,
+    potentials: bool, force: bool, json_only: bool,
+) -> None:  # fmt: skip
+    """Run the integer network NET on the simulated chip, to the clock cycle.
+
+    Needs the extra 'sim', and no torch.
+    """
+    from spikefold import flow
+    from spikefold.plot import firing_svg
+    from spikefold.quantize import network_file
+
+    network, chip = network_file.load(net), read_chip(chip_path)
+    data = flow.data_for(network, data_name, split, data_dir)
+    count = len(data) if samples is None else samples
+    needed = flow.estimate_bytes(network, chip, samples=count, trace_samples=trace_samples, potentials=potentials)
+    note(f"{count} samples; about {max(1, needed >> 20):,} MB of memory")
+    with new_folder(out, force=force) as folder:
+        with progress_bar() as progress:
+            result = flow.simulate(network, chip, data, samples=samples, trace_samples=trace_samples, potentials=potentials, progress=progress)
+        write_text(folder / "summary.json", json.dumps(result.summary(), indent=2) + "\n")
+        write_text(folder / "firing.svg", firing_svg(network, result.spikes, len(result.predictions)))
+        flow.write_trace(result.trace, folder / "trace.npz")
+    show(simulation_report(result, out), json_only)
+
+
+def simulation_report(result: "Simulation", out: Path) -> Report:
+    """Return the tables of a simulation."""
+    summary = result.summary()
+    cycles = summary["cycles_per_inference"]
+    report = Report(summary)
+    rows = [
+        ("samples", summary["samples"]),
+        ("accuracy", summary["accuracy"]),
+        ("cycles per inference, mean", cycles["mean"]),
+        ("cycles per inference, least and most", f"{cycles['least']:,} and {cycles['most']:,}"),
+        ("synaptic operations per inference", summary["sops_per_inference"]),
+        ("clamped values", summary["clamps"]),
+    ]
+    report.table(str(out), ("figure", "value"), rows)
+    layers = [(x["name"], x["neurons"], x["spikes"], x["firing_rate"], x["sops"], x["clamps"]) for x in summary["layers"]]
+    report.table("layers", ("layer", "neurons", "spikes", "spikes per neuron and timestep", "synaptic operations", "clamped values"), layers)
+    classes = [(name, x["samples"], x["correct"]) for name, x in summary["classes"].items()]
+    report.table("classes", ("class", "samples", "right"), classes)
+    return report
+
+
+@click.command(
+    epilog=examples("generate net.safetensors --out build", "generate net.safetensors --chip examples/chips/ecp5.toml --out build --force")
+)
+@click.argument("net", type=PATH)
+@chip_option
+@data_options("Samples, from the first, that become the vectors of the bench that checks itself; by default 1.")
+@click.option("--out", type=PATH, required=True, metavar="BUILD", help="A new folder for the Verilog, its memory files and the manifest.")
+@click.option("--force", is_flag=True, help="Replace the folder.")
+@as_json
+def generate(
+    net: Path, chip_path: Path | None, data_name: str | None, split: str, data_dir: Path | None, samples: int | None, out: Path, force: bool,
+    json_only: bool,
+) -> None:  # fmt: skip
+    """Write the chip for the integer network NET as Verilog.
+
+    BUILD gets the Verilog with its memory files, a bench that checks itself in any Verilog simulator, and a manifest with
+    the hash of every file. The same input gives the same bytes. Needs the extras 'sim' and 'hw', and no torch.
+    """
+    from spikefold import flow, rtl
+    from spikefold.quantize import network_file
+
+    network, chip = network_file.load(net), read_chip(chip_path)
+    data = flow.data_for(network, data_name, split, data_dir)
+    with new_folder(out, force=force) as folder:
+        rtl.generate(network, chip, data, folder, samples=samples or 1)
+    show(describe_build(out), json_only)
+
+
+@click.command(epilog=examples("verify build --samples 20 --out result.json", "verify build --samples 200 --simulator verilator"))
+@click.argument("build", type=PATH)
+@data_options("How many samples, from the first; by default 20.")
+@simulator_option
+@click.option("--out", type=PATH, metavar="RESULT.json", help="Write the result there too.")
+@as_json
+def verify(
+    build: Path,
+    data_name: str | None,
+    split: str,
+    data_dir: Path | None,
+    samples: int | None,
+    simulator: Simulator,
+    out: Path | None,
+    json_only: bool,
+) -> None:
+    """Run the Verilog in BUILD and compare all that it does with the reference and the simulated chip.
+
+    Every spike, potential and score, every event's arrival and every step's cycles. Status 1 where anything differs.
+    Needs the extras 'sim' and 'hw' and the simulator, and no torch.
+    """
+    from spikefold import flow, rtl
+
+    network = rtl.read_build(build)[0]
+    data = flow.data_for(network, data_name, split, data_dir)
+    with progress_bar() as progress:
+        result = rtl.verify(build, data, samples=samples or 20, simulator=simulator, progress=progress)
+    report = Report(result.summary())
+    report.table(str(build), COMPARISON_COLUMNS, [*comparison_rows("reference", result.reference), *comparison_rows("simulator", result.simulated)])
+    if out is not None:
+        write_text(out, json.dumps(report.document, indent=2) + "\n")
+    show(report, json_only)
+    if not result.equal:
+        raise SystemExit(DIFFERENT)

@@ -1,0 +1,240 @@
+"""The verbs about networks: train, quantize, info."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, show
+from spikefold.data.errors import DataError
+from spikefold.data.files import write_text
+
+if TYPE_CHECKING:
+    from spikefold.quantize.chip import ChipConfig
+    from spikefold.quantize.float_network import FloatNetwork
+    from spikefold.quantize.network import Network
+    from spikefold.train.training import Epoch
+
+__all__ = ["info", "quantize", "train"]
+
+MODEL = "model.safetensors"
+"""The float network in the folder of a run."""
+MANIFEST = "manifest.json"
+"""What tells a build from other folders."""
+
+
+@click.command(epilog=examples("train examples/digits.toml --out runs/digits", "train examples/digits.toml --out runs/digits --resume"))
+@click.argument("recipe", type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="RUN", help="The folder of the run; it must not exist yet.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same recipe; it ends as if it had not been interrupted.")
+@click.option("--force", is_flag=True, help="Replace the run in the folder.")
+@click.option("--data-dir", type=PATH, metavar="DIR", help="The folder of the data set's files, where they are not in their usual place.")
+@as_json
+def train(recipe: Path, out: Path, resume: bool, force: bool, data_dir: Path | None, json_only: bool) -> None:
+    """Train the network that RECIPE (a TOML file) describes.
+
+    The run's folder gets a copy of the recipe, a checkpoint and a line of log.jsonl for every epoch, and at the end the trained network
+    (model.safetensors) and summary.json. Needs the extra 'train'.
+    """
+    if resume and force:
+        raise click.UsageError("--resume and --force exclude each other")
+    from spikefold.train.recipe import load_recipe
+    from spikefold.train.run import SUMMARY
+    from spikefold.train.run import train as run
+
+    epochs = load_recipe(recipe).train.epochs
+    with progress_bar() as advance:
+
+        def progress(epoch: "Epoch") -> None:
+            advance(f"train, validation accuracy {epoch.validation_accuracy:.4f}", epoch.epoch, epochs)
+
+        result = run(recipe, out, resume=resume, force=force, data_dir=data_dir, progress=progress)
+    report = Report(json.loads((out / SUMMARY).read_text(encoding="utf-8")))
+    rows = [("test accuracy", result.test_accuracy), ("best epoch", result.best.epoch), ("validation accuracy", result.best.validation_accuracy)]
+    report.table(str(out), ("figure", "value"), [*rows, ("seconds", f"{result.seconds:.1f}")])
+    show(report, json_only)
+
+
+@click.command(epilog=examples("quantize runs/digits --out net.safetensors", "quantize runs/digits --out net4.safetensors --weight-bits 4 --form C"))
+@click.argument("run", type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="NET.safetensors", help="The integer network; NET.json beside it gets the report.")
+@click.option("--weight-bits", type=click.IntRange(2, 8), default=8, show_default=True, help="Width of a synaptic weight.")
+@click.option(
+    "--form",
+    type=click.Choice(["auto", "B", "C"]),
+    default="auto",
+    show_default=True,
+    help="Where the leak is kept: in hardware (B), in the schedules (C), or whichever suits each layer.",
+)
+@click.option("--saturate-bits", type=click.IntRange(2, 32), metavar="BITS", help="Clamp potentials to this width where more would be needed.")
+@click.option("--force", is_flag=True, help="Replace the files that are there.")
+@as_json
+def quantize(
+    run: Path, out: Path, weight_bits: int, form: Literal["auto", "B", "C"], saturate_bits: int | None, force: bool, json_only: bool
+) -> None:
+    """Fold RUN (a run's folder, or a float network's file) into an integer network.
+
+    Normalisation and biases go into per-timestep thresholds and gains. What has no exact form is refused by name.
+    """
+    from spikefold.quantize import network_file
+    from spikefold.quantize.fold import fold
+
+    report_path = out.with_suffix(".json")
+    if out.suffix != ".safetensors":
+        raise DataError(f"{out}: the network's file name must end in .safetensors")
+    for path in (out, report_path):
+        if path.exists() and not force:
+            raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
+    result = fold(read_run(run), form=form, weight_bits=weight_bits, saturate_bits=saturate_bits)
+    report = Report({"network": out.name, "source": str(run), "weight_bits": weight_bits, "layers": [asdict(layer) for layer in result.layers]})
+    columns = ("layer", "form", "weight bits", "current bits", "gain", "leak", "potential bits", "weight error", "why this form")
+    report.table(
+        str(out),
+        columns,
+        [
+            (
+                *(layer.name, layer.form, layer.weight_bits, layer.current_bits, "1" if layer.unit_gain else f"{layer.gain_bits} bits"),
+                *(layer.leak_kind, f"{layer.potential_bits}{', saturating' if layer.saturate else ''}", layer.weight_error, layer.reason),
+            )
+            for layer in result.layers
+        ],
+    )
+    network_file.save(result.network, out)
+    write_text(report_path, json.dumps(report.document, indent=2) + "\n")
+    show(report, json_only)
+
+
+@click.command(epilog=examples("info net.safetensors", "info examples/chips/up5k.toml", "info runs/digits --json"))
+@click.argument("file", type=PATH)
+@as_json
+def info(file: Path, json_only: bool) -> None:
+    """Say what is in FILE: an integer or float network, a chip, a recipe, or the folder of a run or a build."""
+    show(describe(file), json_only)
+
+
+def read_run(path: Path) -> "FloatNetwork":
+    """Return the float network of a run's folder or of a file."""
+    from spikefold.quantize.float_file import load_float
+
+    if path.is_dir() and not (path / MODEL).is_file():
+        raise DataError(f"{path}: there is no {MODEL} in it; is the run finished? (train --resume goes on with it)")
+    return load_float(path / MODEL if path.is_dir() else path)
+
+
+def describe(path: Path) -> Report:
+    """Return what is in a file or folder of any kind that the verbs write or read."""
+    if path.is_dir():
+        if (path / MANIFEST).is_file():
+            return describe_build(path)
+        return describe_float(read_run(path))
+    if path.suffix == ".toml":
+        return describe_toml(path)
+    from spikefold.quantize import float_file, network_file, tensor_file
+
+    header, tensors = tensor_file.read(path)
+    if header.get("kind") == float_file.KIND:
+        return describe_float(float_file.float_from_parts(header, tensors, str(path)))
+    return describe_network(network_file.from_parts(header, tensors, str(path)))
+
+
+def describe_network(network: "Network") -> Report:
+    """Return what an integer network consists of."""
+    layers = [
+        {
+            "name": p.name, "kind": c.kind, "shape": list(p.shape), "synapse_weights": network.weights_of(c).tensor.size,
+            "weight_bits": network.weights_of(c).bits, "pool": c.pool, "unit_gain": c.unit_gain, "reset": p.reset, "leak": p.leak_kind,
+            "potential_bits": p.potential_bits, "current_bits": c.current_bits, "saturate": p.saturate,
+        }
+        for c, p in zip(network.connections, network.populations, strict=True)
+    ]  # fmt: skip
+    report = Report(
+        {
+            "kind": "network", "format_version": network.format_version, "timesteps": network.timesteps, "input": asdict(network.input),
+            "class_names": list(network.class_names), "readout": network.readout.decode, "provenance": dict(network.provenance), "layers": layers,
+        }
+    )  # fmt: skip
+    _network_tables(report, "integer network", layers)
+    return report
+
+
+def describe_float(network: "FloatNetwork") -> Report:
+    """Return what a float network consists of."""
+    layers = [
+        {
+            "name": layer.name, "kind": layer.kind, "shape": list(shape), "synapse_weights": layer.weights.size, "pool": layer.pool,
+            "norm": layer.norm.kind, "bias": layer.bias is not None, "reset": layer.reset, "leak": layer.leak, "threshold": layer.threshold,
+        }
+        for layer, shape in zip(network.layers, network.shapes(), strict=True)
+    ]  # fmt: skip
+    report = Report(
+        {
+            "kind": "float_network", "timesteps": network.timesteps, "input": asdict(network.input), "class_names": list(network.class_names),
+            "readout": network.readout, "provenance": dict(network.provenance), "layers": layers,
+        }
+    )  # fmt: skip
+    _network_tables(report, "float network", layers)
+    return report
+
+
+def _network_tables(report: Report, title: str, layers: list[dict[str, Any]]) -> None:
+    document = report.document
+    coding = document["input"]
+    rows: list[tuple[str, object]] = [
+        ("timesteps", document["timesteps"]),
+        ("input", f"{' x '.join(map(str, coding['shape']))}, {coding['coding']} coding"),
+        ("readout", document["readout"]),
+        ("classes", ", ".join(document["class_names"])),
+    ]
+    report.table(title, ("field", "value"), [*rows, *document["provenance"].items()])
+    # A vertical list of shapes reads better than Python's brackets.
+    shown = [{**layer, "shape": " x ".join(map(str, layer["shape"]))} for layer in layers]
+    report.table("layers", [key.replace("_", " ") for key in shown[0]], [tuple(layer.values()) for layer in shown])
+
+
+def describe_toml(path: Path) -> Report:
+    """Return a chip's limits or a recipe's settings; a recipe is what has layers."""
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a TOML file: {error}") from error
+    if "layers" not in table:
+        from spikefold.quantize.chip import load_chip
+
+        return _describe_chip(load_chip(path))
+    from spikefold.train.recipe import load_recipe
+
+    recipe = asdict(load_recipe(path))
+    report = Report({"kind": "recipe", **recipe})
+    flat = [(key, value) for key, value in recipe.items() if not isinstance(value, (dict, tuple))]
+    nested = [(f"{section} {key}", str(value)) for section, values in recipe.items() if isinstance(values, dict) for key, value in values.items()]
+    report.table("recipe", ("field", "value"), [*flat, *nested])
+    report.table("layers", list(recipe["layers"][0]), [tuple(layer.values()) for layer in recipe["layers"]])
+    return report
+
+
+def _describe_chip(chip: "ChipConfig") -> Report:
+    report = Report({"kind": "chip", **chip.to_dict()})
+    report.table("chip", ("limit", "value"), chip.to_dict().items())
+    return report
+
+
+def describe_build(folder: Path) -> Report:
+    """Return a build's manifest."""
+    from spikefold.rtl import read_manifest
+
+    manifest = read_manifest(folder)
+    report = Report({"kind": "build", **manifest})
+    network, chip, hashes, layers = (manifest.get(key) for key in ("network", "chip", "sha256", "layers"))
+    rows = [(key, value) for key, value in manifest.items() if isinstance(value, (int, str))]
+    if isinstance(network, dict) and isinstance(chip, dict) and isinstance(hashes, dict):
+        rows += [("chip", str(chip.get("name"))), ("timesteps", str(network.get("timesteps"))), ("files", len(hashes))]
+        rows.append(("classes", ", ".join(map(str, network.get("class_names", ())))))
+    report.table(str(folder), ("field", "value"), rows)
+    if isinstance(layers, list) and layers and all(isinstance(layer, dict) and layer.keys() == layers[0].keys() for layer in layers):
+        keys = sorted((key for key in layers[0] if key != "memories"), key=lambda key: (key != "name", key))
+        report.table("layers", [key.replace("_", " ") for key in keys], [[layer[key] for key in keys] for layer in layers])
+    return report

@@ -1,0 +1,126 @@
+"""The whole way in one call: train, quantise, simulate, compare with the reference, generate Verilog, run it and compare again."""
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import spikefold
+from spikefold import flow, rtl
+from spikefold.data.errors import DataError
+from spikefold.data.files import write_text
+from spikefold.quantize import network_file
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.float_file import load_float
+from spikefold.quantize.float_network import FloatNetwork
+from spikefold.quantize.fold import fold
+
+__all__ = ["RECIPES", "RTL_SAMPLES", "demo"]
+
+RECIPES = Path(__file__).parent / "examples"
+"""The recipes that come with the package, one a data set: ``<data set>.toml``."""
+RTL_SAMPLES = {"digits": 20}
+RTL_SAMPLES_OTHERS = 3
+MODEL = "model.safetensors"
+PACKAGES = ("numpy", "torch", "numba", "amaranth", "cocotb")
+
+
+def demo(
+    folder: Path,
+    *,
+    run: Path | None = None,
+    data_name: str | None = None,
+    data_dir: Path | None = None,
+    chip: ChipConfig | None = None,
+    samples: int | None = None,
+    rtl_samples: int | None = None,
+    simulator: Literal["icarus", "verilator"] = "icarus",
+    progress: flow.Progress | None = None,
+) -> dict[str, Any]:
+    """Go the whole way in ``folder``, which exists and is empty, and return what its ``summary.json`` holds.
+
+    A trained ``run`` (a folder) takes the place of training the recipe of ``data_name``. Float network, reference and simulator run on the first
+    ``samples`` of the test split (None: all), the Verilog on ``rtl_samples`` (None: 20 digits, or 3 of a larger data set).
+    What is not equal is in the summary; bad input is a SpikefoldError.
+    """
+    seconds: dict[str, float] = {}
+    chip = ChipConfig() if chip is None else chip
+    with timed("train", seconds):
+        float_network = _train(folder, data_name or "digits", data_dir, progress) if run is None else load_float(run / MODEL)
+    with timed("quantize", seconds):
+        folded = fold(float_network)
+        network = folded.network
+        network_file.save(network, folder / "net.safetensors")
+    data = flow.data_for(network, data_name, "test", data_dir)
+    with timed("float network", seconds):
+        float_accuracy = flow.float_accuracy(float_network, data, samples=samples, progress=progress)
+    with timed("simulate", seconds):
+        simulation = flow.simulate(network, chip, data, samples=samples, progress=progress)
+    with timed("reference", seconds):
+        check = flow.compare_with_reference(network, chip, data, samples=samples, progress=progress)
+    with timed("generate", seconds):
+        (folder / "build").mkdir()
+        rtl.generate(network, chip, data, folder / "build", samples=1)
+    with timed("verify", seconds):
+        count = rtl_samples or RTL_SAMPLES.get(data.name, RTL_SAMPLES_OTHERS)
+        verified = rtl.verify(folder / "build", data, samples=count, simulator=simulator, progress=progress)
+    summary = {
+        "data": data.name,
+        "class_names": list(data.class_names),
+        "samples": check.samples,
+        "float_accuracy": float_accuracy,
+        "integer_accuracy": check.accuracy,
+        "simulated_accuracy": simulation.accuracy,
+        "reference_vs_simulator": flow.comparison_table(check.comparison, check.samples),
+        "reference_vs_rtl": flow.comparison_table(verified.reference, count),
+        "simulator_vs_rtl": flow.comparison_table(verified.simulated, count),
+        "cycles": verified.cycles(),
+        "equal": check.comparison.equal and verified.equal,
+        "simulation": simulation.summary(),
+        "layers": [asdict(layer) for layer in folded.layers],
+        "seconds": seconds,
+        "versions": versions() | {"simulator": simulator},
+    }
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _train(folder: Path, data_name: str, data_dir: Path | None, progress: flow.Progress | None) -> FloatNetwork:
+    from spikefold.train.recipe import load_recipe
+    from spikefold.train.run import train
+    from spikefold.train.training import Epoch
+
+    recipe = RECIPES / f"{data_name}.toml"
+    if not recipe.is_file():
+        raise DataError(f"data set {data_name!r}: no recipe for it comes with the package; train one and name its run")
+    epochs = load_recipe(recipe).train.epochs
+
+    def note(epoch: Epoch) -> None:
+        if progress is not None:
+            progress("train", epoch.epoch, epochs)
+
+    return train(recipe, folder / "run", data_dir=data_dir, progress=note).network
+
+
+@contextmanager
+def timed(stage: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Note how long a stage took."""
+    start = time.perf_counter()
+    yield
+    seconds[stage] = round(time.perf_counter() - start, 2)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what took part and is installed."""
+    found = {"spikefold": spikefold.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,123 @@
+"""The chip as Verilog, from a data set's point of view: generate a build, and hold what it does against reference and simulator."""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from spikefold.data.datasets import Dataset
+from spikefold.data.errors import DataError
+from spikefold.flow import Progress, comparison_table, events_of, merge, shifted
+from spikefold.quantize import network_file, reference
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.network import Network
+from spikefold.quantize.trace import Comparison, compare
+from spikefold.sim.engine import Chip
+
+__all__ = ["MANIFEST", "Verification", "generate", "read_build", "read_manifest", "verify"]
+
+MANIFEST = "manifest.json"
+NETWORK = "network.safetensors"
+RTL_BATCH = 10
+"""Samples in a run of the Verilog: enough to forget the compilation, few enough to see progress."""
+
+
+def generate(network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1) -> dict[str, object]:
+    """Fill the empty ``folder`` with the Verilog of ``network`` on ``chip``, and return its manifest.
+
+    The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench.
+    """
+    from spikefold.hw.generate import generate as write
+
+    events = events_of(network, data, range(samples))
+    return write(network, chip, folder, events, Chip(network, chip).run(events, potentials=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verification:
+    """The emitted Verilog held against the reference (spikes, potentials, scores) and the simulated chip (arrivals and cycles too)."""
+
+    samples: int
+    simulator: str
+    reference: Comparison
+    simulated: Comparison
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differed."""
+        return self.reference.equal and self.simulated.equal
+
+    def summary(self) -> dict[str, Any]:
+        """Return the comparisons as JSON has them."""
+        return {
+            "equal": self.equal,
+            "simulator": self.simulator,
+            "reference_vs_rtl": comparison_table(self.reference, self.samples),
+            "simulator_vs_rtl": comparison_table(self.simulated, self.samples),
+            "cycles": self.cycles(),
+        }
+
+    def cycles(self) -> dict[str, int]:
+        """Return how many steps' cycles and events' arrivals were compared, and how many of both differ."""
+        compared, differing = self.simulated.compared, self.simulated.differing
+        return {
+            "steps_compared": compared["cycles"],
+            "arrivals_compared": compared["arrivals"],
+            "differences": differing["cycles"] + differing["arrivals"],
+        }
+
+
+def read_build(folder: Path) -> tuple[Network, ChipConfig]:
+    """Return the network and chip of a build; a build that is not whole, or was changed, is a SpikefoldError that names the file."""
+    manifest = read_manifest(folder)
+    hashes, chip = manifest.get("sha256"), manifest.get("chip")
+    if not isinstance(hashes, dict) or NETWORK not in hashes or not isinstance(chip, dict) or not set(chip) <= {f.name for f in fields(ChipConfig)}:
+        raise DataError(f"{folder / MANIFEST}: it must hold the chip, and the sha256 of every file; {NETWORK} among them")
+    for name, expected in hashes.items():
+        path = folder / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise DataError(f"{folder / MANIFEST} sha256: {name!r}; it must be a file of the build")
+        if not path.is_file():
+            raise DataError(f"{path}: it is missing from the build")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise DataError(f"{path}: it is not as it was generated (its sha256 differs from the manifest's); generate the build again")
+    return network_file.load(folder / NETWORK), ChipConfig(**chip)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what is in a build's manifest."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; is {folder} a build?") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {error}") from error
+    if not isinstance(manifest, dict):
+        raise DataError(f"{path}: it must be a JSON object")
+    return manifest
+
+
+def verify(
+    build: Path, data: Dataset, *, samples: int, simulator: Literal["icarus", "verilator"] = "icarus", progress: Progress | None = None
+) -> Verification:
+    """Run the emitted Verilog of ``build`` on the first ``samples`` of a split and compare all that its trace shows.
+
+    Raises a SpikefoldError where the build was changed, the data does not fit, or the simulator is not installed.
+    """
+    from spikefold.hw.cosim import run_rtl
+
+    network, chip = read_build(build)
+    virtual = Chip(network, chip)
+    held_against: dict[str, list[Comparison]] = {"reference": [], "simulated": []}
+    for start in range(0, samples, RTL_BATCH):
+        batch = range(start, min(samples, start + RTL_BATCH))
+        events = events_of(network, data, batch)
+        got = run_rtl(build, network, chip, events, simulator=simulator)
+        expected = {"reference": reference.run(network, events, potentials=True), "simulated": virtual.run(events, potentials=True)}
+        for name, trace in expected.items():
+            held_against[name].append(shifted(compare(trace, got), start))
+        if progress is not None:
+            progress("run Verilog", batch.stop, samples)
+    return Verification(samples=samples, simulator=simulator, **{name: merge(found) for name, found in held_against.items()})
