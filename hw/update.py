@@ -1,5 +1,7 @@
 """The update engine: sweeps a core's neurons ``lanes`` a cycle, clears the currents it used, and hands on spikes or scores."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -123,7 +125,7 @@ class UpdateEngine(wiring.Component):
                     m.d.sync += [x.eq(0), y.eq(y + 1)]
         return group
 
-    def read_out(self, m: Module, registered: dict[str, object], first: Signal, timestep: Signal, word: Signal) -> None:
+    def read_out(self, m: Module, registered: dict[str, Any], first: Signal, timestep: Signal, word: Signal) -> None:
         """Add the readout: the spike counts where they decide, the offsets, and the mark of the final timestep."""
         layer, out = self.layer, self.swept.payload
         decoded = out.potential
@@ -142,7 +144,7 @@ class UpdateEngine(wiring.Component):
         m.d.comb += out.final.eq(timestep == layer.network.timesteps - 1)
 
     @staticmethod
-    def delayed(m: Module, value: object, cycles: int, name: str) -> object:
+    def delayed(m: Module, value: Any, cycles: int, name: str) -> Any:
         """Return ``value`` some cycles later."""
         for n in range(cycles):
             later = Signal(value.shape(), name=f"{name}_{n}", reset_less=True)

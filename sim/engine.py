@@ -109,7 +109,8 @@ class Chip:
         for start in range(0, samples, BATCH):
             part = slice(start, min(samples, start + BATCH))
             batch = kept[part] if keep else kept
-            clamps += int(kernels.run_layer(payloads[part], *fan_out, current, *neuron, potential, spikes[part], batch, walked[part]))
+            arguments: list[Any] = [payloads[part], *fan_out, current, *neuron, potential, spikes[part], batch, walked[part]]
+            clamps += int(kernels.run_layer(*arguments))
             if progress is not None:
                 progress(plan.index * samples + part.stop, self.depth * samples)
         return LayerRun(spikes=spikes, potentials=kept, clamps=clamps, sops=walked * channels)

@@ -7,6 +7,7 @@ the beats (TLAST above the data), the results expected, the probabilities of an 
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
@@ -18,11 +19,11 @@ PERIOD_NS = 10
 class Bench:
     """The chip's two streams, driven on falling edges so that every simulator samples the same values on rising ones."""
 
-    def __init__(self, dut, settings):
+    def __init__(self, dut: Any, settings: dict[str, Any]) -> None:
         self.dut, self.settings = dut, settings
         self.random = random.Random(settings["seed"])
 
-    async def reset(self):
+    async def reset(self) -> None:
         """Hold reset for four cycles with quiet inputs."""
         dut = self.dut
         dut.rst.value, dut.s_axis_tvalid.value, dut.m_axis_tready.value = 1, 0, 1
@@ -32,7 +33,7 @@ class Bench:
         await FallingEdge(dut.clk)
         dut.rst.value = 0
 
-    async def source(self):
+    async def source(self) -> None:
         """Offer every beat until it is taken."""
         dut, width = self.dut, len(self.dut.s_axis_tdata)
         mask = (1 << width) - 1
@@ -48,7 +49,7 @@ class Bench:
             await FallingEdge(dut.clk)
         dut.s_axis_tvalid.value = 0
 
-    async def sink(self):
+    async def sink(self) -> None:
         """Block the output at random."""
         while self.settings["blocked"]:
             await FallingEdge(self.dut.clk)
@@ -56,7 +57,7 @@ class Bench:
 
 
 @cocotb.test()
-async def play(dut):
+async def play(dut: Any) -> None:
     """Play all beats; end when every step has begun and every result was taken, or when the watchdog bites."""
     settings = json.loads(Path("run.json").read_text())
     bench = Bench(dut, settings)
