@@ -1,0 +1,424 @@
+"""The command line: what every verb prints and leaves, its exit status, and its one-line errors."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from spikefold.cli import main
+from spikefold.data.coding import InputCoding
+from spikefold.quantize import network_file
+from spikefold.quantize.float_file import save_float
+from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
+from spikefold.quantize.fold import fold
+from spikefold.quantize.trace import Trace
+
+VERBS = ("train", "quantize", "simulate", "generate", "verify", "info", "demo")
+RECIPE = """
+name = "tiny"
+seed = 1
+timesteps = 3
+[data]
+name = "digits"
+[input]
+shape = [1, 8, 8]
+coding = "ternary"
+mean = 0.0
+std = 16.0
+scale = 1.0
+payload_bits = 2
+seed = 3
+[[layers]]
+kind = "dense"
+out = 12
+[[layers]]
+kind = "dense"
+out = 10
+[train]
+epochs = 2
+batch_size = 256
+learning_rate = 0.1
+"""
+
+
+def spikefold(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def ended_badly(result: Result, *words: str) -> None:
+    """Check for status 2, nothing on stdout, and one line of error that has the words."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("spikefold: ")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in line
+    # A simulation says how much memory it takes before it starts.
+    assert all("of memory" in earlier for earlier in result.stderr.splitlines()[:-1])
+
+
+def float_digits() -> FloatNetwork:
+    rng = np.random.default_rng(7)
+    timesteps = 3
+    norm = Norm(
+        kind="bntt", gamma=rng.uniform(0.5, 1.5, (timesteps, 4)), beta=rng.normal(0, 0.2, (timesteps, 4)), mean=rng.normal(0, 0.2, (timesteps, 4)),
+        var=rng.uniform(0.5, 1.5, (timesteps, 4)), eps=1e-4,
+    )  # fmt: skip
+    return FloatNetwork(
+        timesteps=timesteps,
+        input=InputCoding(shape=(1, 8, 8), coding="ternary", mean=0.0, std=16.0, scale=1.0, payload_bits=2, seed=3),
+        layers=(
+            FloatLayer(name="conv[1]", kind="conv2d", weights=rng.normal(0, 0.5, (4, 1, 3, 3)), padding=1, norm=norm, leak=0.9, reset="soft"),
+            FloatLayer(name="out", kind="dense", weights=rng.normal(0, 0.3, (10, 64)), pool=2, norm=Norm.none(10), leak=1.0, reset="none"),
+        ),
+        readout="potential",
+        class_names=tuple(map(str, range(10))),
+        provenance={"data": "digits"},
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a float network, an integer one, and a recipe."""
+    folder = tmp_path_factory.mktemp("files")
+    network = float_digits()
+    save_float(network, folder / "float.safetensors")
+    network_file.save(fold(network).network, folder / "net.safetensors")
+    (folder / "tiny.toml").write_text(RECIPE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def net(files: Path) -> Path:
+    return files / "net.safetensors"
+
+
+@pytest.fixture(scope="module")
+def build(net: Path) -> Path:
+    result = spikefold("generate", net, "--out", net.parent / "build")
+    assert result.exit_code == 0, result.output
+    return net.parent / "build"
+
+
+@pytest.fixture(scope="module")
+def run(files: Path) -> Path:
+    result = spikefold("train", files / "tiny.toml", "--out", files / "run", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["data"] == "digits"
+    return files / "run"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_examples(verb: str) -> None:
+    result = spikefold(verb, "--help")
+    assert result.exit_code == 0
+    assert f"Examples:\n    spikefold {verb} " in result.output
+
+
+def test_the_verbs_are_listed() -> None:
+    result = spikefold("--help")
+    assert result.exit_code == 0
+    assert all(f"  {verb} " in result.output for verb in VERBS)
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    assert spikefold("simulate", "--speed", "9").exit_code == 2
+    assert spikefold("fly").exit_code == 2
+
+
+def python(code: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300)
+
+
+WITHOUT = """
+import sys
+
+missing = sys.argv.pop(1).split(",")
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Nothing())
+from spikefold.cli import main
+main()
+"""
+"""Runs the command line in a Python that lacks some packages."""
+
+
+def test_help_needs_no_extra() -> None:
+    for verb in VERBS:
+        ended = python(WITHOUT, "torch,numba,amaranth,cocotb,sklearn,matplotlib,numpy", verb, "--help")
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_all_but_training_works_without_torch(files: Path, net: Path, build: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ("quantize", files / "float.safetensors", "--out", tmp_path / "n.safetensors"),
+        ("simulate", net, "--samples", "2", "--out", tmp_path / "sim"),
+        ("generate", net, "--out", tmp_path / "build"),
+        ("verify", build, "--samples", "1"),
+        ("info", net),
+        ("info", files / "tiny.toml"),
+    ):
+        ended = python(WITHOUT, "torch", *arguments)
+        assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "arguments"),
+    [
+        ("torch", "train", ("train", "tiny.toml", "--out", "x")),
+        ("numba", "sim", ("simulate", "net.safetensors", "--out", "x")),
+        ("amaranth", "hw", ("generate", "net.safetensors", "--out", "x")),
+    ],
+)
+def test_a_missing_extra_is_named(module: str, extra: str, arguments: tuple[str, ...], files: Path) -> None:
+    verb, file, *rest = arguments
+    ended = python(WITHOUT, module, verb, files / file, *rest[:-1], files / rest[-1])
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == f"spikefold: {module} is not installed; pip install 'spikefold[{extra}]'"
+    assert not (files / "x").exists()
+
+
+def test_quantize_writes_the_network_and_its_report(files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.safetensors"
+    result = spikefold("quantize", files / "float.safetensors", "--out", out, "--weight-bits", "5")
+    assert result.exit_code == 0, result.output
+    assert "conv[1]" in result.stdout
+    assert network_file.load(out).weights[0].bits == 5
+    report = json.loads((tmp_path / "net.json").read_text())
+    assert [layer["name"] for layer in report["layers"]] == ["conv[1]", "out"]
+    ended_badly(spikefold("quantize", files / "float.safetensors", "--out", out), "net.safetensors", "--force")
+    assert spikefold("quantize", files / "float.safetensors", "--out", out, "--force", "--json").exit_code == 0
+    assert network_file.load(out).weights[0].bits == 8
+
+
+def test_simulate_leaves_a_summary_a_trace_and_a_picture(net: Path, tmp_path: Path) -> None:
+    result = spikefold("simulate", net, "--samples", "30", "--trace-samples", "4", "--potentials", "--out", tmp_path / "a")
+    assert result.exit_code == 0, result.output
+    assert "30 samples; about" in result.stderr
+    assert "accuracy" in result.stdout
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert summary["samples"] == 30
+    assert sum(c["samples"] for c in summary["classes"].values()) == 30
+    assert summary["accuracy"] == sum(c["correct"] for c in summary["classes"].values()) / 30
+    with np.load(tmp_path / "a" / "trace.npz", allow_pickle=False) as trace:
+        assert trace["populations"].tolist() == ["conv[1]", "out"]
+        assert trace["spikes_0"].shape == (4, 3, 4, 8, 8)
+        assert trace["potentials_1"].shape == (4, 3, 10, 1, 1)
+        assert trace["arrivals_0"].shape[1] == 6
+    assert "conv[1]" in (tmp_path / "a" / "firing.svg").read_text()
+    again = spikefold("simulate", net, "--samples", "30", "--trace-samples", "4", "--potentials", "--out", tmp_path / "b", "--json")
+    assert json.loads(again.stdout) == summary
+    for name in ("summary.json", "trace.npz", "firing.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_small_batches_give_the_same_figures(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert spikefold("simulate", net, "--samples", "25", "--out", tmp_path / "a").exit_code == 0
+    monkeypatch.setattr("spikefold.flow.BATCH_BYTES", 1 << 16)
+    assert spikefold("simulate", net, "--samples", "25", "--out", tmp_path / "b").exit_code == 0
+    assert (tmp_path / "a" / "summary.json").read_bytes() == (tmp_path / "b" / "summary.json").read_bytes()
+
+
+def test_generate_gives_the_same_bytes_twice(net: Path, build: Path, tmp_path: Path) -> None:
+    assert spikefold("generate", net, "--out", tmp_path / "build", "--json").exit_code == 0
+    names = sorted(p.relative_to(build) for p in build.rglob("*") if p.is_file())
+    assert Path("manifest.json") in names
+    assert names == sorted(p.relative_to(tmp_path / "build") for p in (tmp_path / "build").rglob("*") if p.is_file())
+    for name in names:
+        assert (build / name).read_bytes() == (tmp_path / "build" / name).read_bytes()
+
+
+def test_verify_compares_and_says_so(build: Path, tmp_path: Path) -> None:
+    result = spikefold("verify", build, "--samples", "2", "--out", tmp_path / "result.json", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document == json.loads((tmp_path / "result.json").read_text())
+    assert document["equal"] is True
+    assert document["reference_vs_rtl"]["spikes_compared"] == 2 * 3 * (4 * 8 * 8 + 10)
+    assert document["cycles"] == {"steps_compared": 2 * (3 + 2), "arrivals_compared": document["cycles"]["arrivals_compared"], "differences": 0}
+
+
+def altered(run_rtl: Callable[..., Trace]) -> Callable[..., Trace]:
+    """Return a run of the Verilog in which one potential is wrong."""
+
+    def wrong(*arguments: Any, **options: Any) -> Trace:
+        trace = run_rtl(*arguments, **options)
+        potentials = [p.copy() for p in trace.potentials or ()]
+        potentials[0][0, 2, 1, 3, 4] += 1
+        return replace(trace, potentials=tuple(potentials))
+
+    return wrong
+
+
+def test_a_difference_is_status_1_and_is_named(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikefold.hw import cosim
+
+    monkeypatch.setattr(cosim, "run_rtl", altered(cosim.run_rtl))
+    result = spikefold("verify", build, "--samples", "1", "--out", tmp_path / "result.json")
+    assert result.exit_code == 1
+    assert "potentials: sample 0, timestep 2, layer 'conv[1]', neuron (1, 3, 4)" in " ".join(result.stdout.split())
+    assert json.loads((tmp_path / "result.json").read_text())["reference_vs_rtl"]["differences"] == 1
+
+
+def test_info_knows_every_kind(files: Path, net: Path, build: Path, run: Path) -> None:
+    (files / "chip.toml").write_text('name = "small"\nlanes = 4\n')
+    kinds = {
+        net: "network", files / "float.safetensors": "float_network", files / "tiny.toml": "recipe", files / "chip.toml": "chip", build: "build",
+        run: "float_network",
+    }  # fmt: skip
+    for path, kind in kinds.items():
+        result = spikefold("info", path, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["kind"] == kind
+        assert spikefold("info", path).exit_code == 0
+
+
+def test_the_chips_that_come_along_are_sound() -> None:
+    for chip in sorted((Path(__file__).parent.parent / "examples" / "chips").glob("*.toml")):
+        result = spikefold("info", chip, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["name"] == chip.stem
+
+
+def test_train_and_the_rest_of_the_way(run: Path, tmp_path: Path) -> None:
+    result = spikefold("demo", "--run", run, "--samples", "40", "--rtl-samples", "2", "--out", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    assert "no difference" in result.stdout
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert summary["equal"] is True
+    assert summary["reference_vs_simulator"]["samples"] == 40
+    assert summary["reference_vs_simulator"]["potentials_compared"] == 40 * 3 * 22
+    assert summary["reference_vs_rtl"]["samples"] == 2
+    assert summary["cycles"]["differences"] == 0
+    assert summary["integer_accuracy"] == summary["simulated_accuracy"]
+    assert set(summary["seconds"]) == {"train", "quantize", "float network", "simulate", "reference", "generate", "verify"}
+    assert (tmp_path / "demo" / "build" / "manifest.json").is_file()
+    ended_badly(spikefold("demo", "--run", run, "--out", tmp_path / "demo"), "exists already", "--force")
+
+
+def test_training_twice_into_a_folder(files: Path, run: Path) -> None:
+    ended_badly(spikefold("train", files / "tiny.toml", "--out", run), str(run), "--resume", "--force")
+    assert spikefold("train", files / "tiny.toml", "--out", run, "--resume").exit_code == 0
+    assert spikefold("train", files / "tiny.toml", "--out", run, "--resume", "--force").exit_code == 2
+
+
+def test_one_line_for_files_that_cannot_be_used(files: Path, net: Path, tmp_path: Path) -> None:
+    content = net.read_bytes()
+    out = ("--out", tmp_path / "x")
+    ended_badly(spikefold("simulate", tmp_path / "missing.safetensors", *out), "missing.safetensors: No such file or directory")
+    ended_badly(spikefold("generate", tmp_path, *out), "it is not a file")
+    (tmp_path / "cut.safetensors").write_bytes(content[:-5])
+    ended_badly(spikefold("simulate", tmp_path / "cut.safetensors", *out), "cut.safetensors", "data_offsets")
+    (tmp_path / "bad.safetensors").write_bytes(content.replace(b'\\"timesteps\\":3', b'\\"timesteps\\":0'))
+    ended_badly(spikefold("simulate", tmp_path / "bad.safetensors", *out), "bad.safetensors", "timesteps: value 0", "1..4096")
+    ended_badly(spikefold("simulate", files / "float.safetensors", *out), "a float network; an integer network")
+    ended_badly(spikefold("quantize", net, "--out", tmp_path / "n.safetensors"), "an integer network; a float network")
+    ended_badly(spikefold("quantize", tmp_path, "--out", tmp_path / "n.safetensors"), "there is no model.safetensors")
+    ended_badly(spikefold("quantize", files / "float.safetensors", "--out", tmp_path / "n.bin"), "must end in .safetensors")
+    ended_badly(spikefold("quantize", files / "float.safetensors", "--out", tmp_path / "no" / "n.safetensors"), "does not exist")
+    ended_badly(spikefold("verify", tmp_path), "manifest.json: No such file")
+    ended_badly(spikefold("info", tmp_path / "missing.toml"), "missing.toml: No such file")
+    assert not (tmp_path / "x").exists()
+
+
+def test_one_line_for_settings_that_do_not_fit(files: Path, net: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "x")
+    ended_badly(spikefold("simulate", net, "--data", "cats", *out), "data set 'cats'")
+    ended_badly(spikefold("simulate", net, "--split", "middle", *out), "split 'middle'")
+    ended_badly(spikefold("simulate", net, "--samples", "999", *out), "999 samples", "it has 360")
+    ended_badly(spikefold("simulate", net, "--data", "fashion-mnist", "--data-dir", tmp_path, *out), str(tmp_path))
+    (tmp_path / "chip.toml").write_text('name = "tiny"\ncores = 1\n')
+    for verb in ("simulate", "generate"):
+        ended_badly(spikefold(verb, net, "--chip", tmp_path / "chip.toml", *out), "2 layers", "'tiny' has 1 cores")
+    (tmp_path / "odd.toml").write_text("speed = 9\n")
+    ended_badly(spikefold("simulate", net, "--chip", tmp_path / "odd.toml", *out), "odd.toml", "'speed'")
+    (tmp_path / "recipe.toml").write_text(RECIPE + "speed = 9")
+    ended_badly(spikefold("train", tmp_path / "recipe.toml", *out), "recipe.toml", "'speed'")
+    ended_badly(spikefold("info", tmp_path / "recipe.toml"), "'speed'")
+    (tmp_path / "broken.toml").write_text("a = [")
+    ended_badly(spikefold("info", tmp_path / "broken.toml"), "not a TOML file")
+    ended_badly(spikefold("demo", "--data", "cats", *out), "'cats'")
+    ended_badly(spikefold("demo", "--run", tmp_path, *out), "model.safetensors")
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_existing_folder_is_not_replaced_unasked(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    for verb in ("simulate", "generate"):
+        ended_badly(spikefold(verb, net, "--samples", "1", "--out", tmp_path / "mine"), "exists already", "--force")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+
+
+def test_a_network_whose_data_is_not_known(net: Path, tmp_path: Path) -> None:
+    network_file.save(replace(network_file.load(net), provenance={}), tmp_path / "n.safetensors")
+    ended_badly(spikefold("simulate", tmp_path / "n.safetensors", "--out", tmp_path / "x"), "provenance names none")
+    assert spikefold("simulate", tmp_path / "n.safetensors", "--data", "digits", "--samples", "1", "--out", tmp_path / "x").exit_code == 0
+
+
+def test_a_build_that_was_changed_is_refused(build: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "build"
+    shutil.copytree(build, changed)
+    verilog = changed / "rtl" / "spikefold.v"
+    verilog.write_text(verilog.read_text() + "\n")
+    ended_badly(spikefold("verify", changed), "rtl/spikefold.v", "not as it was generated")
+    verilog.unlink()
+    ended_badly(spikefold("verify", changed), "rtl/spikefold.v", "missing")
+    manifest = json.loads((changed / "manifest.json").read_text())
+    for content, words in (
+        ("{", "not JSON"),
+        ("[]", "must be a JSON object"),
+        ("{}", "it must hold the chip"),
+        (json.dumps({**manifest, "chip": {"wheels": 4}}), "it must hold the chip"),
+        (json.dumps({**manifest, "sha256": {"../x": "", **manifest["sha256"]}}), "must be a file of the build"),
+    ):
+        (changed / "manifest.json").write_text(content)
+        ended_badly(spikefold("verify", changed), "manifest.json", words)
+
+
+def test_a_simulator_that_is_not_installed(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    ended_badly(spikefold("verify", build, "--samples", "1"), "simulator 'icarus': it is not installed")
+
+
+def test_an_interrupt_leaves_nothing(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spikefold.flow.write_trace", interrupted)
+    ended_badly(spikefold("simulate", net, "--samples", "1", "--out", tmp_path / "x"), "interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(net: Path, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("spikefold.data.files.os.fsync", full)
+    for verb in ("simulate", "generate"):
+        ended_badly(spikefold(verb, net, "--samples", "1", "--out", tmp_path / "x"), "No space left on device")
+    ended_badly(spikefold("quantize", files / "float.safetensors", "--out", tmp_path / "n.safetensors"), "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_memory_is_one_line(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("spikefold.flow.simulate", hungry)
+    ended_badly(spikefold("simulate", net, "--out", tmp_path / "x"), "out of memory")
