@@ -22,8 +22,8 @@ from spikefold.quantize.fold import fold
 
 __all__ = ["RECIPES", "RTL_SAMPLES", "demo"]
 
-RECIPES = Path(__file__).parent / "examples"
-"""The recipes that come with the package, one a data set: ``<data set>.toml``."""
+RECIPES = Path(__file__).parent / "examples" / "recipes"
+"""The recipes that come with the package, one a data set and named for it, with underscores."""
 RTL_SAMPLES = {"digits": 20}
 RTL_SAMPLES_OTHERS = 3
 MODEL = "model.safetensors"
@@ -95,7 +95,7 @@ def _train(folder: Path, data_name: str, data_dir: Path | None, progress: flow.P
     from spikefold.train.run import train
     from spikefold.train.training import Epoch
 
-    recipe = RECIPES / f"{data_name}.toml"
+    recipe = RECIPES / f"{data_name.replace('-', '_')}.toml"
     if not recipe.is_file():
         raise DataError(f"data set {data_name!r}: no recipe for it comes with the package; train one and name its run")
     epochs = load_recipe(recipe).train.epochs

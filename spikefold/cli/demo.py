@@ -68,6 +68,8 @@ def demo_report(summary: dict[str, Any], out: Path) -> Report:
         compared = ", ".join(f"{count:,} {name.removesuffix('_compared')}" for name, count in found.items() if name.endswith("_compared"))
         outcome = "no difference" if not found["differences"] else f"{found['differences']:,} DIFFERENCES, the first: {found['first_difference']}"
         rows.append((title, f"{found['samples']:,} samples, {compared}: {outcome}"))
+    right = ", ".join(f"{name} {x['correct']}/{x['samples']}" for name, x in simulation["classes"].items())
+    rows.append(("right in each class", right))
     rows.append(("seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())))
     report.table(str(out), ("what", "result"), rows)
     return report

@@ -25,7 +25,9 @@ MANIFEST = "manifest.json"
 """What tells a build from other folders."""
 
 
-@click.command(epilog=examples("train examples/digits.toml --out runs/digits", "train examples/digits.toml --out runs/digits --resume"))
+@click.command(
+    epilog=examples("train examples/recipes/digits.toml --out runs/digits", "train examples/recipes/digits.toml --out runs/digits --resume")
+)
 @click.argument("recipe", type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="RUN", help="The folder of the run; it must not exist yet.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same recipe; it ends as if it had not been interrupted.")
