@@ -1,0 +1,103 @@
+"""Placing layers on cores: tables that walk the fan-out, images, and the errors of a network that is too large."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikefold.data.errors import ChipError
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.network import Network
+from spikefold.quantize.placement import CorePlan, place, plan_core
+from tests import oracle
+from tests.cases import CASES
+from tests.random_networks import random_case
+
+NETWORK = next(case.network for case in CASES if case.name == "corners, padding 1, stride 2")
+
+
+def walked(plan: CorePlan, channel: int, y: int, x: int) -> dict[tuple[int, int, int], int]:
+    """Follow the tables as a core does, and return the weight that each neuron gets."""
+    found: dict[tuple[int, int, int], int] = {}
+    (row, row_weight, rows), (column, column_weight, columns) = plan.rows[y], plan.columns[x]
+    for i in range(rows):
+        for j in range(columns):
+            word = row + i * plan.row_step + column + j * plan.column_step
+            weight = row_weight - i * plan.row_weight_step + column_weight - j * plan.column_weight_step + channel * plan.channel_step
+            for g in range(plan.groups):
+                pixel, group = divmod(int(word) + g, plan.groups)
+                for lane in range(plan.lanes):
+                    c = group * plan.lanes + lane
+                    if c < plan.shape[0]:
+                        key = (c, pixel // plan.shape[2], pixel % plan.shape[2])
+                        assert key not in found
+                        found[key] = int(plan.weights[weight + g, lane])
+                    else:
+                        assert plan.weights[weight + g, lane] == 0
+    return found
+
+
+def check(network: Network, lanes: int) -> int:
+    compared = 0
+    for index in range(len(network.populations)):
+        plan = plan_core(network, index, lanes)
+        fan_out = plan.fan_out()
+        for channel, y, x in np.ndindex(*plan.source_shape):
+            expected = {n[:3]: n[3] for n in oracle.fan_out(network, index, (channel, y, x, 1))}
+            assert walked(plan, channel, y, x) == expected
+            assert fan_out[y, x] * plan.lanes * plan.shape[0] == len(expected) * plan.groups * plan.lanes
+            compared += len(expected)
+    return compared
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 8])
+def test_tables_reach_what_the_definition_reaches_on_boundary_vectors(lanes: int):
+    assert sum(check(case.network, lanes) for case in CASES) > 3000
+
+
+def test_tables_reach_what_the_definition_reaches_on_random_networks():
+    assert sum(check(case.network, case.chip.lanes) for case in (random_case(seed, small=True) for seed in range(40))) > 10_000
+
+
+def test_one_core_a_layer_in_order():
+    plans = place(NETWORK, ChipConfig(lanes=4))
+    assert [(p.index, p.name, p.shape) for p in plans] == [(0, "conv", (2, 3, 3)), (1, "out", (2, 1, 1))]
+    assert [p.words for p in plans] == [9, 1]
+    assert plans[0].weights.shape == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"cores": 1}, "network: 2 layers, one core each; chip 'c' has 1 cores"),
+        ({"axons_per_core": 24}, "layer 'conv' axons_per_core: 25 needed; chip 'c' has 24"),
+        ({"neurons_per_core": 35, "lanes": 4}, "layer 'conv' neurons_per_core: 36 needed; chip 'c' has 35"),
+        ({"weight_bits_per_core": 100, "lanes": 2}, "layer 'conv' weight_bits_per_core: 144 needed; chip 'c' has 100"),
+        ({"potential_bits": 23}, "layer 'conv' potential_bits: 24 needed; chip 'c' has 23"),
+        ({"current_bits": 6}, "layer 'conv' current_bits: 7 needed; chip 'c' has 6"),
+    ],
+)
+def test_limits_name_the_layer(fields: dict[str, int], text: str):
+    with pytest.raises(ChipError) as error:
+        place(NETWORK, ChipConfig(name="c", **fields))
+    assert str(error.value) == text
+
+
+def test_schedules_count_what_changes_and_nothing_else():
+    scheduled = next(case.network for case in CASES if case.name == "schedules, hard")
+    # Three tables [4, 3]: thresholds 1..9 and decrements 1..5 and loads -4..4.
+    bits = 12 * (5 + 4 + 4)
+    place(scheduled, ChipConfig(name="c", schedule_bits_per_core=bits))
+    with pytest.raises(ChipError, match=rf"^layer 'only' schedule_bits_per_core: {bits} needed; chip 'c' has {bits - 1}$"):
+        place(scheduled, ChipConfig(name="c", schedule_bits_per_core=bits - 1))
+    constant = replace(scheduled.populations[0], threshold=scheduled.populations[0].threshold[:1, :1])
+    place(replace(scheduled, populations=(constant,)), ChipConfig(name="c", schedule_bits_per_core=12 * (4 + 4)))
+
+
+def test_lanes_that_do_not_divide_the_channels_are_padded_with_zeros():
+    network = random_case(4, small=True).network
+    plan = plan_core(network, 0, 5)
+    channels = plan.shape[0]
+    assert plan.groups == -(-channels // 5)
+    assert plan.weights.size == plan.groups * 5 * network.weights[0].tensor[0].size
+    assert int(np.abs(plan.weights.astype(int)).sum()) == int(np.abs(network.weights[0].tensor.astype(int)).sum())
