@@ -21,6 +21,7 @@ from spikefold.train.recipe import LayerRecipe, Recipe
 __all__ = ["SpikingNetwork", "build_network", "events_to_input", "to_float_network"]
 
 Readout = Literal["potential", "spike_count"]
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 CHECK_SAMPLES = 4
 CHECK_TOLERANCE = 1e-9
 
@@ -109,7 +110,7 @@ def to_float_network(
 def _parts(module: nn.Module, place: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers within ``module`` and their places, in the order of registration."""
     for name, child in module.named_children():
-        foreign = type(child).__module__.startswith("torch.") and not isinstance(child, nn.Sequential)
+        foreign = type(child).__module__.startswith("torch.") and not isinstance(child, CONTAINERS)
         if foreign or isinstance(child, Synapses | CurrentNorm | LIF | AveragePool | Integrate | SpikeCount):
             yield f"{place}{name}", child
         else:

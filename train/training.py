@@ -7,7 +7,6 @@ that is resumed from its checkpoint ends exactly as one that was never interrupt
 
 import io
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -219,10 +218,11 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 def _load(path: Path, signature: str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise TrainError(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        # Whatever bytes are there, torch's reader may raise whatever it likes.
+        raise TrainError(f"{path}: not a checkpoint ({type(error).__name__} while reading it)") from error
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise TrainError(f"{path}: not a checkpoint of format {CHECKPOINT_FORMAT}")
-    if state["signature"] != signature:
+    if state.get("signature") != signature:
         raise TrainError(f"{path}: it belongs to another run (its settings, coding, data or layers differ); it cannot be resumed")
     return state

@@ -1,0 +1,129 @@
+"""Run folders: what they hold, how they resume, and what they never replace."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spikefold.train.run as runs
+from spikefold.data.datasets import load_dataset
+from spikefold.data.errors import DataError
+from spikefold.quantize.float_file import load_float
+from spikefold.train.errors import RecipeError, TrainError
+from spikefold.train.run import float_accuracy, train
+from spikefold.train.training import Epoch
+from tests.train.recipes import recipe_text
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe-of-mine.toml"
+    path.write_text(recipe_text())
+    return path
+
+
+def stop_after(last: int):
+    def progress(epoch: Epoch) -> None:
+        if epoch.epoch == last:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_folder_of_a_finished_run(tmp_path: Path, recipe: Path) -> None:
+    out = tmp_path / "deep" / "run"
+    seen: list[int] = []
+    result = train(recipe, out, progress=lambda epoch: seen.append(epoch.epoch))
+    assert seen == [1, 2, 3]
+    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "log.jsonl", "model.safetensors", "recipe.toml", "summary.json"]
+    assert (out / "recipe.toml").read_text() == recipe.read_text()
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == [1, 2, 3]
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["model_sha256"] == result.model_sha256 == hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+    assert (summary["seed"], summary["weights"], summary["test_samples"], summary["epochs"]) == (5, 36 + 384 + 60, 360, 3)
+    assert summary["best_epoch"] == max(log, key=lambda e: (e["validation_accuracy"], -e["validation_loss"], e["epoch"]))["epoch"]
+    network = load_float(out / "model.safetensors")
+    assert summary["test_accuracy"] == result.test_accuracy == float_accuracy(network, load_dataset("digits", "test"))
+    assert result.test_accuracy > 0.25
+    assert network.provenance["seed"] == "5"
+
+
+def test_interrupted_run_resumes_to_the_same_model(tmp_path: Path, recipe: Path) -> None:
+    whole = train(recipe, tmp_path / "whole")
+    for last in (1, 2):
+        out = tmp_path / f"parts{last}"
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, out, progress=stop_after(last))
+        assert not (out / "model.safetensors").exists()
+        with pytest.raises(TrainError, match=f"parts{last}: it exists already; resume it with --resume"):
+            train(recipe, out)
+        resumed = train(recipe, out, resume=True)
+        assert (resumed.model_sha256, resumed.test_accuracy, resumed.best.epoch) == (whole.model_sha256, whole.test_accuracy, whole.best.epoch)
+        assert len((out / "log.jsonl").read_text().splitlines()) == 3
+    # Before the first checkpoint there is nothing but the recipe; and a finished run resumes to itself.
+    (out / "checkpoint.pt").unlink()
+    assert train(recipe, out, resume=True).model_sha256 == whole.model_sha256
+    assert train(recipe, out, resume=True, progress=stop_after(1)).model_sha256 == whole.model_sha256
+
+
+def test_force_keeps_the_last_finished_run_until_the_new_one_is(tmp_path: Path, recipe: Path) -> None:
+    out, previous = tmp_path / "run", tmp_path / "run.previous"
+    first = train(recipe, out)
+    recipe.write_text(recipe_text(seed=6))
+    with pytest.raises(TrainError, match=r"recipe\.toml: it differs from the recipe given"):
+        train(recipe, out, resume=True)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, out, force=True, progress=stop_after(1))
+        assert hashlib.sha256((previous / "model.safetensors").read_bytes()).hexdigest() == first.model_sha256
+    second = train(recipe, out, resume=True)
+    assert second.model_sha256 != first.model_sha256
+    assert not previous.exists()
+
+
+def test_other_folders_and_files_are_left_alone(tmp_path: Path, recipe: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "thesis.tex").write_text("years of work")
+    for options in ({}, {"force": True}, {"resume": True}):
+        with pytest.raises(TrainError, match=r"own: it is not the folder of a training run \(it has no recipe\.toml\), so it is left alone"):
+            train(recipe, own, **options)
+        with pytest.raises(TrainError, match=r"thesis\.tex: it is a file"):
+            train(recipe, own / "thesis.tex", **options)
+    own.rename(tmp_path / "run.previous")
+    train(recipe, tmp_path / "run")
+    with pytest.raises(TrainError, match=r"run\.previous: it is not the folder of a training run"):
+        train(recipe, tmp_path / "run", force=True)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert (tmp_path / "run.previous" / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "words"),
+    [
+        ('name = "digits"', 'name = "mnist"', DataError, "data set 'mnist': it must be one of digits, fashion-mnist"),
+        ("shape = [1, 8, 8]", "shape = [1, 28, 28]", RecipeError, r"input\.shape: \[1, 28, 28\]; images of 'digits' are \[1, 8, 8\]"),
+        ("out = 10", "out = 9", RecipeError, r"layers\[2\]\.out: 9; 'digits' has 10 classes"),
+        ("kernel = 3\npadding = 1", "kernel = 9", Exception, r"layers\[0\] weights: kernel \[9, 9\] is larger"),
+    ],
+)
+def test_what_does_not_fit_leaves_no_folder(tmp_path: Path, old: str, new: str, error: type[Exception], words: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(recipe_text().replace(old, new, 1))
+    with pytest.raises(error, match=words):
+        train(path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_accuracy_counts_every_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recipe: Path) -> None:
+    result = train(recipe, tmp_path / "run")
+    test = load_dataset("digits", "test")
+    accuracies = set()
+    for batch in (7, 360):
+        monkeypatch.setattr(runs, "EVALUATE_BATCH", batch)
+        accuracies.add(float_accuracy(result.network, test))
+    assert accuracies == {result.test_accuracy}
+    assert result.test_accuracy * 360 == pytest.approx(np.rint(result.test_accuracy * 360))

@@ -1,0 +1,157 @@
+"""The loop: repeatable, resumable to the last bit, with any module and any data set."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spikefold.data.coding import InputCoding, encode
+from spikefold.data.datasets import Dataset
+from spikefold.quantize.float_network import evaluate
+from spikefold.train.errors import TrainError
+from spikefold.train.layers import Dense, Integrate
+from spikefold.train.network import SpikingNetwork, to_float_network
+from spikefold.train.neurons import LIF
+from spikefold.train.norm import BNTT
+from spikefold.train.recipe import TrainSettings
+from spikefold.train.training import Epoch, FitResult, fit, learning_rate, predict, repeatable, sample_order, split
+
+CODING = InputCoding(shape=(1, 3, 3), coding="ternary", mean=0.0, std=0.5, scale=1.0, payload_bits=2, seed=4)
+SETTINGS = TrainSettings(epochs=4, batch_size=16, learning_rate=0.1)
+T = 3
+
+
+class StoppedError(Exception):
+    """Stands for an interrupt."""
+
+
+def data(count: int = 120) -> Dataset:
+    """Bars in three directions, a data set of the user's own."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, count)
+    images = rng.normal(0, 0.1, (count, 1, 3, 3))
+    for n, label in enumerate(labels):
+        images[n, 0, label] += 1
+    return Dataset(name="bars", images=images, labels=labels, class_names=("top", "middle", "bottom"))
+
+
+def module() -> SpikingNetwork:
+    with repeatable(3, 1):
+        return SpikingNetwork(Dense(9, 8), BNTT(8, T), LIF(), nn.Dropout(0.2), Dense(8, 3), Integrate(), timesteps=T)
+
+
+def run(network: nn.Module, settings: TrainSettings = SETTINGS, **options) -> FitResult:
+    return fit(network, data(), CODING, settings, timesteps=T, seed=11, **options)
+
+
+def untimed(epochs: tuple[Epoch, ...]) -> list[Epoch]:
+    return [replace(epoch, seconds=0.0) for epoch in epochs]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
+    settings = replace(SETTINGS, optimizer=optimizer, learning_rate=0.1 if optimizer == "sgd" else 0.01)
+    whole = module()
+    expected = run(whole, settings, checkpoint=tmp_path / "whole.pt")
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise StoppedError
+
+    path = tmp_path / "parts.pt"
+    with pytest.raises(StoppedError):
+        run(module(), settings, checkpoint=path, progress=stop)
+    torch.rand(17)  # What the user's process drew in between must not matter.
+    resumed = module()
+    seen: list[int] = []
+    got = run(resumed, settings, checkpoint=path, resume=True, progress=lambda epoch: seen.append(epoch.epoch))
+    assert seen == [3, 4]
+    assert untimed(got.epochs) == untimed(expected.epochs)
+    assert got.best.epoch == expected.best.epoch
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+    finished = torch.load(path, weights_only=True), torch.load(tmp_path / "whole.pt", weights_only=True)
+    for key, value in finished[0]["module"].items():
+        assert torch.equal(value, finished[1]["module"][key]), key
+
+
+def test_learns_an_own_data_set_and_leaves_global_state_alone() -> None:
+    torch.manual_seed(99)
+    threads, expected = torch.get_num_threads(), torch.rand(3, generator=torch.Generator().manual_seed(99))
+    network = module()
+    result = run(network, replace(SETTINGS, epochs=15))
+    assert result.best.validation_accuracy > 0.9
+    assert not network.training
+    assert torch.equal(torch.rand(3), expected)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (threads, False)
+    best = max(result.epochs, key=lambda e: (e.validation_accuracy, -e.validation_loss, e.epoch))
+    assert result.best == best
+    # Float module and exported network see the same events, keyed by the sample's index.
+    samples = np.arange(0, 120, 7)
+    scores, labels = predict(network, data(), CODING, T, samples)
+    exported = to_float_network(network, coding=CODING, class_names=data().class_names)
+    trace = evaluate(exported, encode(data().images[samples], CODING, T, samples))
+    np.testing.assert_allclose(scores.numpy() * T, trace.scores, atol=1e-4)
+    np.testing.assert_array_equal(labels, data().labels[samples])
+
+
+def test_epochs_see_fresh_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sample number is used twice in training, and evaluation uses the indices themselves."""
+    asked: list[np.ndarray] = []
+
+    def spy(images: np.ndarray, coding: InputCoding, timesteps: int, samples: np.ndarray) -> np.ndarray:
+        asked.append(np.asarray(samples))
+        return encode(images, coding, timesteps, samples)
+
+    monkeypatch.setattr("spikefold.train.training.encode", spy)
+    run(module())
+    train, held = split(120, SETTINGS.validation, 11)
+    numbers = np.concatenate(asked)
+    drawn = numbers[numbers >= 120]
+    assert len(np.unique(drawn)) == len(drawn) == 4 * 96
+    assert set(drawn % 120) <= set(train)
+    assert sorted(set(numbers[numbers < 120])) == held.tolist()
+
+
+def test_split_and_order_are_permutations() -> None:
+    train, held = split(50, 0.2, 1)
+    assert sorted([*train, *held]) == list(range(50))
+    assert len(held) == 10
+    assert sorted(sample_order(1, 2, 50)) == list(range(50))
+    assert sample_order(1, 2, 50).tolist() != sample_order(1, 3, 50).tolist() != sample_order(2, 3, 50).tolist()
+    with pytest.raises(TrainError, match=r"a share of 0\.01 of 20 samples holds back 0"):
+        split(20, 0.01, 1)
+
+
+def test_learning_rates() -> None:
+    rates = {name: [learning_rate(replace(SETTINGS, epochs=10, schedule=name), e) for e in range(1, 11)] for name in ("constant", "step", "cosine")}
+    assert rates["constant"] == [0.1] * 10
+    assert rates["step"] == pytest.approx([0.1] * 5 + [0.01] * 2 + [0.001] * 2 + [0.0001])
+    assert rates["cosine"][0] == 0.1
+    assert rates["cosine"][5] == pytest.approx(0.05)
+    assert all(a > b > 0 for a, b in zip(rates["cosine"], rates["cosine"][1:], strict=False))
+    # 0.7 * 90 is 62.99999999999999 to a float: the schedule must not compare with it.
+    assert learning_rate(replace(SETTINGS, epochs=90, schedule="step"), 64) == pytest.approx(0.001)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bad_checkpoints_and_losses(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    run(module(), replace(SETTINGS, epochs=1), checkpoint=path)
+    with pytest.raises(TrainError, match=r"checkpoint\.pt: it belongs to another run"):
+        run(module(), replace(SETTINGS, epochs=2), checkpoint=path, resume=True)
+    whole = path.read_bytes()
+    for content in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(TrainError, match=r"checkpoint\.pt: not a checkpoint"):
+            run(module(), checkpoint=path, resume=True)
+    torch.save({"format": 1, "signature": print}, path)
+    with pytest.raises(TrainError, match=r"checkpoint\.pt: not a checkpoint"):
+        run(module(), checkpoint=path, resume=True)
+    with pytest.raises(TrainError, match=r"epoch 1: the loss is (nan|inf); a lower learning_rate"):
+        run(SpikingNetwork(Dense(9, 3), Integrate(), timesteps=T), replace(SETTINGS, learning_rate=1e3, weight_decay=1.0, momentum=1.0, batch_size=2))
+    with pytest.raises(TrainError, match="Integrate has no parameters to train"):
+        predict(Integrate(), data(), CODING, T, np.arange(3))
