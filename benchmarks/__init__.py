@@ -1,0 +1,1 @@
+"""Throughput figures, measured next to their peers; never part of the test run."""
