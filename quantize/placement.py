@@ -14,6 +14,7 @@ import numpy.typing as npt
 from spikefold.data.errors import ChipError
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Int, Network
+from spikefold.quantize.resources import block_rams, core_memories, multipliers
 
 __all__ = ["CorePlan", "place"]
 
@@ -100,33 +101,31 @@ def plan_core(network: Network, index: int, lanes: int) -> CorePlan:
     )
 
 
-def schedule_bits(network: Network, index: int) -> int:
-    """Return the bits of per-timestep parameters that layer ``index`` stores (constants cost nothing)."""
-    connection, population = network.connections[index], network.populations[index]
-    schedules = (connection.gain, population.threshold, population.decrement, population.load, population.leak)
-    from spikefold.quantize.widths import bits_for
-
-    return sum(s.size * bits_for(int(s.min()), int(s.max())) for s in schedules if s.size > 1)
-
-
 def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
     """Give each layer its core, or raise a ChipError that names the layer and the limit."""
     if len(network.populations) > chip.cores:
         raise ChipError(f"network: {len(network.populations)} layers, one core each; chip {chip.name!r} has {chip.cores} cores")
     plans = []
+    shared = {"block_rams": 0, "multipliers": 0}
     for index, (connection, population) in enumerate(zip(network.connections, network.populations, strict=True)):
         plan = plan_core(network, index, chip.lanes)
-        weight_bits = plan.weights.size * network.weights_of(connection).bits
+        memories = core_memories(network, plan, chip)
         needs = {
             "axons_per_core": int(np.prod(plan.source_shape)),
             "neurons_per_core": plan.words * plan.lanes,
-            "weight_bits_per_core": weight_bits,
-            "schedule_bits_per_core": schedule_bits(network, index),
+            "weight_bits_per_core": plan.weights.size * network.weights_of(connection).bits,
+            "schedule_bits_per_core": sum(m.words * m.bits for m in memories if m.name.startswith("schedule")),
             "potential_bits": population.potential_bits,
             "current_bits": connection.current_bits,
         }
         for name, need in needs.items():
             if need > getattr(chip, name):
                 raise ChipError(f"layer {population.name!r} {name}: {need} needed; chip {chip.name!r} has {getattr(chip, name)}")
+        shared["block_rams"] += sum(block_rams(memory, chip) for memory in memories)
+        shared["multipliers"] += multipliers(network, plan)
+        for name, need in shared.items():
+            limit = getattr(chip, name)
+            if 0 < limit < need:
+                raise ChipError(f"layer {population.name!r} {name}: {need} needed up to here (estimated); chip {chip.name!r} has {limit}")
         plans.append(plan)
     return tuple(plans)

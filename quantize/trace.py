@@ -106,7 +106,7 @@ def compare(expected: Trace, got: Trace) -> Comparison:
     differing: dict[str, int] = {}
     found: list[tuple[tuple[int, ...], Difference]] = []
 
-    def note(kind: str, layer: int, a: npt.NDArray[Any], b: npt.NDArray[Any], sampled: bool, steps: Int | None = None) -> None:
+    def note(kind: str, layer: int, a: npt.NDArray[Any], b: npt.NDArray[Any], sampled: bool, steps: Int | None = None, at: int = 0) -> None:
         if a.shape != b.shape:
             raise SpikefoldError(f"traces: {kind} of {expected.populations[layer]!r} has shapes {a.shape} and {b.shape}")
         compared[kind] = compared.get(kind, 0) + a.size
@@ -116,7 +116,7 @@ def compare(expected: Trace, got: Trace) -> Comparison:
         if count:
             index = tuple(int(i) for i in np.argwhere(unequal)[0])
             sample, rest = (index[0], index[1:]) if sampled else (None, index)
-            timestep = rest[0] if steps is None else int(steps[rest[0]])
+            timestep = at + rest[0] if steps is None else int(steps[rest[0]])
             difference = Difference(
                 kind=kind, sample=sample, timestep=timestep, layer=expected.populations[layer], neuron=rest if steps is not None else rest[1:],
                 expected=int(a[index]), got=int(b[index]),
@@ -128,7 +128,8 @@ def compare(expected: Trace, got: Trace) -> Comparison:
         if expected.potentials is not None and got.potentials is not None:
             note("potentials", layer, expected.potentials[layer], got.potentials[layer], True)
     last = len(expected.populations) - 1
-    note("scores", last, expected.scores[:, None], got.scores[:, None], True)
+    # Scores are there when the last timestep is over: a difference before that is where it began.
+    note("scores", last, expected.scores[:, None], got.scores[:, None], True, at=expected.spikes[last].shape[1] - 1 if expected.spikes else 0)
     if expected.timing is not None and got.timing is not None:
         for layer, (a, b) in enumerate(zip(expected.timing.arrivals, got.timing.arrivals, strict=True)):
             x, y = _aligned(a, b)

@@ -15,12 +15,26 @@ from spikefold.data.errors import NetworkError
 if TYPE_CHECKING:
     from spikefold.quantize.network import Connection, Int, Network, Population
 
-__all__ = ["bits_for", "check_widths", "current_bounds", "potential_bounds", "weighted_bounds"]
+__all__ = ["address_bits", "bits_for", "check_widths", "current_bounds", "potential_bounds", "score_bits", "weighted_bounds"]
 
 
 def bits_for(low: int, high: int) -> int:
     """Return the least two's-complement width that holds low..high."""
     return max(int(low if low >= 0 else ~low).bit_length(), int(high if high >= 0 else ~high).bit_length()) + 1
+
+
+def address_bits(depth: int) -> int:
+    """Return the address width of ``depth`` words, at least 1."""
+    return max(1, (depth - 1).bit_length())
+
+
+def score_bits(network: "Network") -> int:
+    """Return the width of a class's score: the potential or the spike count, plus its offset."""
+    low, high = min(0, int(network.readout.offset.min())), max(0, int(network.readout.offset.max()))
+    if network.readout.decode == "potential":
+        reach = 1 << (network.populations[-1].potential_bits - 1)
+        return bits_for(low - reach, high + reach - 1)
+    return bits_for(low, high + network.timesteps)
 
 
 def current_bounds(network: "Network", index: int) -> tuple["Int", "Int"]:

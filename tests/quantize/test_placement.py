@@ -85,13 +85,13 @@ def test_limits_name_the_layer(fields: dict[str, int], text: str):
 
 def test_schedules_count_what_changes_and_nothing_else():
     scheduled = next(case.network for case in CASES if case.name == "schedules, hard")
-    # Three tables [4, 3]: thresholds 1..9 and decrements 1..5 and loads -4..4.
-    bits = 12 * (5 + 4 + 4)
-    place(scheduled, ChipConfig(name="c", schedule_bits_per_core=bits))
+    # Three channels on four lanes; the thresholds 1..9 take 4 bits and the loads -4..4 four, in each of 4 timesteps; hard reset has no decrement.
+    bits = 4 * 4 * (4 + 4)
+    place(scheduled, ChipConfig(name="c", lanes=4, schedule_bits_per_core=bits))
     with pytest.raises(ChipError, match=rf"^layer 'only' schedule_bits_per_core: {bits} needed; chip 'c' has {bits - 1}$"):
-        place(scheduled, ChipConfig(name="c", schedule_bits_per_core=bits - 1))
+        place(scheduled, ChipConfig(name="c", lanes=4, schedule_bits_per_core=bits - 1))
     constant = replace(scheduled.populations[0], threshold=scheduled.populations[0].threshold[:1, :1])
-    place(replace(scheduled, populations=(constant,)), ChipConfig(name="c", schedule_bits_per_core=12 * (4 + 4)))
+    place(replace(scheduled, populations=(constant,)), ChipConfig(name="c", lanes=4, schedule_bits_per_core=4 * 4 * 4))
 
 
 def test_lanes_that_do_not_divide_the_channels_are_padded_with_zeros():
