@@ -104,6 +104,7 @@ def thresholds() -> list[Case]:
                potential_bits=4, saturate=True)
     )  # fmt: skip
     never = (1 << 24) - 1
+    found.append(single("no reset, firing", ones, [[4], [-5], [6], [1]], threshold=[5, 6, 7], reset="none"))
     return [*found, single("no reset", ones, [[4], [-5], [6]], threshold=never, reset="none", decode="potential")]
 
 
@@ -193,6 +194,8 @@ def geometries() -> list[Case]:
     rest = [(0, 0, 4, 2, 1), (0, 1, 1, 6, 1), (1, 1, 0, 0, 1), (1, 1, 1, 1, 1), (2, 0, 3, 5, 1), (2, 0, 2, 4, -1), (2, 1, 2, 4, 1)]
     found.append(image("a kernel that is not square", (2, 5, 7), rest, wide, 3, stride=2, padding=1, **fields))
     found.append(image("pooling by 2 leaves the odd edge out", (2, 5, 7), rest, wide, 3, pool=2, **fields))
+    edge = [(0, 0, 4, 1, 1), (0, 0, 0, 0, 1), (1, 0, 1, 4, 1), (1, 0, 4, 4, 1)]
+    found.append(image("pooling by 2 leaves the odd edge out under padding", (1, 5, 5), edge, kernel, 3, pool=2, padding=1, **fields))
     found.append(image("pooling by 3", (2, 7, 9), rest, wide, 3, pool=3, padding=1, **fields))
     found.append(
         image("only events that pooling leaves out", (1, 5, 5), [(0, 0, 4, 1, 1), (1, 0, 1, 4, 1)], kernel[:, :, :2, :2], 2, pool=2, **fields)

@@ -64,6 +64,9 @@ def test_a_score():
     difference = first_difference(a, b)
     assert difference is not None
     assert (difference.kind, difference.sample, difference.neuron, difference.got) == ("scores", 1, (4,), 77)
+    assert difference.timestep == 3
+    earlier = replace(b, potentials=changed(a.potentials, 1, (1, 3, 0, 0, 0), 99))
+    assert str(first_difference(a, earlier)).startswith("potentials: sample 1, timestep 3, layer 'out'")
 
 
 def test_an_arrival():

@@ -1,0 +1,121 @@
+"""Run the kept mutations: each must make its comparison find a difference.
+
+``python -m tests.equivalence.mutate [--target reference|kernel|rtl] [--only NAME] [--list]``. A mutation is *killed* when the check prints a
+difference and exits with 1. A check that passes (*survived*), a text that is not in its file exactly once (*stale*), and a check that ends in
+any other way (*invalid*: a crash proves nothing) make this command fail; so does an equivalent mutation that is killed.
+"""
+
+import argparse
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import spikefold
+from tests.cases import CASES
+from tests.equivalence.mutations import MUTATIONS, Mutation
+from tests.random_networks import Case, random_case
+
+__all__ = ["Outcome", "cases_for", "main", "run_mutation"]
+
+PACKAGE = Path(spikefold.__file__).parent
+TESTS = Path(__file__).parent.parent
+CHECK_OF_TARGET = {"reference": "reference", "kernel": "simulator", "rtl": "rtl"}
+RTL_CASES = (
+    "threshold -1, 0, +1, soft", "drive ties by an odd and a negative gain, shift 2", "soft resets beyond both ends",
+    "sums at, and one beyond, both ends", "leak by shift 2", "leak by multiplication, 2 fraction bits", "schedules, hard", "no reset, firing",
+    "three inferences start alike", "corners, padding 1, stride 2",
+)  # fmt: skip
+SECONDS_MAX = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """``result`` is killed, survived, stale or invalid; ``detail`` the difference or what went wrong."""
+
+    mutation: Mutation
+    result: str
+    detail: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as it must."""
+        return self.result == ("killed" if self.mutation.equivalent is None else "survived")
+
+
+def cases_for(check: str) -> list[Case]:
+    """Return the cases of a check: the boundary vectors and random networks, few and lively ones for the hardware."""
+    if check == "rtl":
+        return [*(next(c for c in CASES if c.name == name) for name in RTL_CASES), *(random_case(seed, small=True) for seed in (1, 6))]
+    return [*CASES, *(random_case(seed, small=True) for seed in range(20 if check == "reference" else 10))]
+
+
+def run_mutation(mutation: Mutation, cases: Path) -> Outcome:
+    """Copy the package, mutate the copy, and run the mutation's check on it."""
+    with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
+        root = Path(name)
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PACKAGE, root / "spikefold", ignore=ignore)
+        shutil.copytree(TESTS, root / "tests", ignore=ignore)
+        path = root / "spikefold" / mutation.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutation.old) != 1:
+            return Outcome(mutation=mutation, result="stale", detail=f"{mutation.old!r} is in {mutation.file} {text.count(mutation.old)} times")
+        path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+        check = mutation.check or CHECK_OF_TARGET[mutation.target]
+        # The kernels are tiny here: running them as Python is faster than compiling each mutant.
+        environment = os.environ | {"PYTHONPATH": name, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
+        command = [sys.executable, "-m", "tests.equivalence.check", check, str(cases)]
+        try:
+            done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        except subprocess.TimeoutExpired:
+            return Outcome(mutation=mutation, result="invalid", detail=f"no end after {SECONDS_MAX} s")
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0:
+        return Outcome(mutation=mutation, result="survived", detail="no difference")
+    if done.returncode == 1 and lines and lines[-1].startswith("difference: "):
+        return Outcome(mutation=mutation, result="killed", detail=lines[-1].removeprefix("difference: "))
+    errors = done.stderr.strip().splitlines()
+    return Outcome(mutation=mutation, result="invalid", detail=f"exit status {done.returncode}: {errors[-1] if errors else 'no message'}")
+
+
+def main(arguments: Sequence[str] | None = None, mutations: Sequence[Mutation] = MUTATIONS) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.equivalence.mutate", description="Run the kept mutations; each must be noticed.")
+    parser.add_argument("--target", choices=sorted(CHECK_OF_TARGET), help="only mutations of this execution")
+    parser.add_argument("--only", metavar="NAME", help="only this mutation")
+    parser.add_argument("--list", action="store_true", help="list the mutations and run none")
+    options = parser.parse_args(arguments)
+    chosen = [m for m in mutations if options.target in (None, m.target) and options.only in (None, m.name)]
+    if not chosen:
+        print("no mutation has that name or target", file=sys.stderr)
+        return 2
+    if options.list:
+        for m in chosen:
+            print(f"{m.name:32} {m.tag:8} {m.file:24} {m.why}")
+        return 0
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
+        for m in chosen:
+            check = m.check or CHECK_OF_TARGET[m.target]
+            path = Path(name) / check
+            if not path.exists():
+                path.write_bytes(pickle.dumps(cases_for(check)))
+            outcomes.append(run_mutation(m, path))
+            print(f"{outcomes[-1].result:8} {m.name:32} {m.why}: {outcomes[-1].detail}", flush=True)
+    wanted = [o for o in outcomes if o.mutation.equivalent is None]
+    print(f"{sum(o.result == 'killed' for o in wanted)} of {len(wanted)} mutations killed")
+    for o in outcomes:
+        if o.mutation.equivalent is not None:
+            print(f"equivalent: {o.mutation.name}: {o.mutation.equivalent}")
+        if not o.good:
+            print(f"FAILED: {o.mutation.name} {o.result}: {o.detail}")
+    return 0 if all(o.good for o in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The kept list of mutations that the comparisons must notice: wrong by one sign, one unit, one timestep or one cycle."""
+
+from dataclasses import dataclass
+
+__all__ = ["MUTATIONS", "TAGS", "Mutation"]
+
+TAGS = ("LIF.1", "LIF.2a", "LIF.2b", "LIF.2c", "LIF.3", "LIF.4", "LIF.5a", "LIF.5b", "LIF.5c")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """``old``, which is in ``file`` (of the package) exactly once, becomes ``new``.
+
+    ``target`` is the execution that is mutated, ``check`` the comparison that must notice ("" for the target's own). ``tag`` is the line of the
+    neuron, or another word for what it touches. ``equivalent`` says why no comparison could notice, and is None where one must.
+    """
+
+    name: str
+    target: str
+    file: str
+    tag: str
+    old: str
+    new: str
+    why: str
+    check: str = ""
+    equivalent: str | None = None
+
+
+def reference(name: str, tag: str, old: str, new: str, why: str, *, file: str = "quantize/reference.py", equivalent: str | None = None) -> Mutation:
+    return Mutation(name=name, target="reference", file=file, tag=tag, old=old, new=new, why=why, equivalent=equivalent)
+
+
+def kernel(
+    name: str, tag: str, old: str, new: str, why: str, *, file: str = "sim/kernels.py", check: str = "", equivalent: str | None = None
+) -> Mutation:
+    return Mutation(name=name, target="kernel", file=file, tag=tag, old=old, new=new, why=why, check=check, equivalent=equivalent)
+
+
+def rtl(name: str, tag: str, old: str, new: str, why: str, *, file: str = "hw/neuron.py", equivalent: str | None = None) -> Mutation:
+    return Mutation(name=name, target="rtl", file=file, tag=tag, old=old, new=new, why=why, equivalent=equivalent)
+
+
+WINDOWS = "quantize/windows.py"
+
+REFERENCE = (
+    reference("reference-drive-floors", "LIF.1", "gain + ((1 << shift) >> 1)) >> shift", "gain) >> shift", "the drive is floored, not rounded"),
+    reference("reference-drive-half-down", "LIF.1", "((1 << shift) >> 1)) >> shift", "((1 << shift) - 1 >> 1)) >> shift", "ties round down"),
+    reference(
+        "reference-drive-to-zero", "LIF.1", "drive = (current[:, t] * gain + ((1 << shift) >> 1)) >> shift",
+        "drive = np.sign(current[:, t] * gain) * ((np.abs(current[:, t] * gain) + ((1 << shift) >> 1)) >> shift)",
+        "ties round away from 0, on both sides",
+    ),
+    reference("reference-gain-early", "LIF.1", "at(connection.gain, t), ", "at(connection.gain, max(t - 1, 0)), ", "the gain of the timestep before"),
+    reference("reference-shift-early", "LIF.1", "at(connection.gain_shift, t), ", "at(connection.gain_shift, 0), ",
+              "the first gain shift throughout"),
+    reference("reference-no-leak-forgets", "LIF.2a", "leaked = potential  # [LIF.2a]", "leaked = potential & -2  # [LIF.2a]",
+              "a bit is lost without a leak"),
+    reference(
+        "reference-leak-shift-to-zero", "LIF.2b", "(potential >> population.leak_shift)",
+        "np.sign(potential) * (np.abs(potential) >> population.leak_shift)", "a negative potential leaks towards 0 by truncation",
+    ),
+    reference("reference-leak-floors", "LIF.2c", "(potential * leak + half)", "(potential * leak)", "the leak's product is floored"),
+    reference("reference-leak-half", "LIF.2c", "half = (1 << population.leak_frac_bits) >> 1", "half = ((1 << population.leak_frac_bits) - 1) >> 1",
+              "ties of the leak round down"),
+    reference("reference-leak-early", "LIF.2c", "at(population.leak, t)", "at(population.leak, 0)", "the first leak throughout"),
+    reference("reference-clamp-symmetric", "LIF.3", "np.clip(value, low, high)", "np.clip(value, low + 1, high)",
+              "the width's lower end is never reached"),
+    reference("reference-clamp-high", "LIF.3", "np.clip(value, low, high)", "np.clip(value, low, high - 1)",
+              "the width's upper end is never reached"),
+    reference("reference-clamp-wraps", "LIF.3", "np.clip(value, low, high)", "(value - low) % (high - low + 1) + low", "the sum wraps around"),
+    reference("reference-sum-not-clamped", "LIF.3", "clamp(leaked + drive, population)", "(leaked + drive, 0)", "only the reset clamps"),
+    reference("reference-strict", "LIF.4", "summed >= threshold", "summed > threshold", "a potential at its threshold does not fire"),
+    reference("reference-threshold-late", "LIF.4", "at(population.threshold, t)", "at(population.threshold, min(t + 1, timesteps - 1))",
+              "the threshold of the next timestep"),
+    reference("reference-soft-threshold", "LIF.5a", "np.where(fired, summed - decrement, summed)", "np.where(fired, summed - threshold, summed)",
+              "a soft reset subtracts the threshold"),
+    reference("reference-soft-not-clamped", "LIF.5a", "clamp(np.where(fired, summed - decrement, summed), population)",
+              "(np.where(fired, summed - decrement, summed), 0)", "a soft reset leaves the width"),
+    reference("reference-decrement-early", "LIF.5a", "at(population.decrement, t)", "at(population.decrement, 0)", "the first decrement throughout"),
+    reference("reference-hard-zero", "LIF.5b", "np.where(fired, load, summed)", "np.where(fired, 0, summed)", "a hard reset forgets its load"),
+    reference("reference-load-early", "LIF.5b", "at(population.load, t)", "at(population.load, 0)", "the first load throughout"),
+    reference("reference-none-forgets", "LIF.5c", "potential = summed  # [LIF.5c]", "potential = leaked  # [LIF.5c]",
+              "an integrator does not integrate"),
+    reference("reference-none-resets", "LIF.5c", "potential = summed  # [LIF.5c]", "potential = np.where(fired, 0, summed)  # [LIF.5c]",
+              "a neuron without a reset resets"),
+    reference("reference-initial", "state", "np.broadcast_to(population.initial[:, None, None], current",
+              "np.broadcast_to(0 * population.initial[:, None, None], current",
+              "potentials start from 0"),
+    reference("reference-schedule", "state", "schedule[t if schedule", "schedule[t - 1 if schedule", "every schedule is late by one"),
+    reference("reference-offset", "readout", "decoded + network.readout.offset", "decoded", "the readout's offset is left out"),
+    reference("reference-final", "readout", "potential[:, -1].reshape", "potential[:, 0].reshape", "the first potential is read out"),
+    reference("reference-sops", "count", "pool((payload != 0)", "pool((payload > 0)", "negative events are no operations"),
+    reference("reference-clamp-count", "count", "(clamped != value)", "(clamped < value)", "clamps at the lower end are not counted"),
+    reference("windows-pool-max", "pool", "windows.sum((-3, -1))", "windows.max((-3, -1))", "pooling takes the largest", file=WINDOWS),
+    reference("windows-pool-end", "pool", "payload[..., : height * side,", "payload[..., payload.shape[-2] - height * side :,",
+              "pooling leaves the first row out", file=WINDOWS),
+    reference("windows-flip", "window", "windows.transpose(0, 1, 3, 4, 2, 5, 6)", "windows.transpose(0, 1, 3, 4, 2, 5, 6)[..., ::-1]",
+              "kernels are mirrored", file=WINDOWS),
+    reference("windows-padding", "window", "(0, 0), (padding, padding), (padding, padding)", "(0, 0), (2 * padding, 0), (padding, padding)",
+              "all padding is above", file=WINDOWS),
+    reference("reference-strict-integer", "LIF.4", "summed >= threshold", "summed > threshold - 1", "the same test in other words",
+              equivalent="for integers, >= t and > t - 1 are the same"),
+)  # fmt: skip
+
+TIMING = "sim/timing.py"
+PLACEMENT = "quantize/placement.py"
+
+KERNEL = (
+    kernel("kernel-drive-floors", "LIF.1", "gain[c] + ((1 << shift[c]) >> 1)) >> shift[c]", "gain[c]) >> shift[c]",
+           "the drive is floored, not rounded"),
+    kernel("kernel-drive-half-down", "LIF.1", "((1 << shift[c]) >> 1)) >>", "(((1 << shift[c]) - 1) >> 1)) >>", "ties round down"),
+    kernel("kernel-gain-channel", "LIF.1", "* gain[c] +", "* gain[0] +", "the first channel's gain throughout"),
+    kernel("kernel-no-leak-forgets", "LIF.2a", "leaked = potential[pixel, c]  # [LIF.2a]", "leaked = potential[pixel, c] & -2  # [LIF.2a]",
+           "a bit is lost"),
+    kernel("kernel-leak-shift-rounds", "LIF.2b", "(potential[pixel, c] >> leak_bits)", "((potential[pixel, c] + 1) >> leak_bits)",
+           "the leak is rounded"),
+    kernel("kernel-leak-floors", "LIF.2c", "leak[c] + ((1 << leak_bits) >> 1)) >>", "leak[c]) >>", "the leak's product is floored"),
+    kernel("kernel-clamp-low", "LIF.3", "summed = min(max(total, low), high)", "summed = min(max(total, low + 1), high)",
+           "the lower end is never reached"),
+    kernel("kernel-clamp-always", "LIF.3", "min(max(total, low), high) if saturate", "min(max(total, low), high - 1) if saturate",
+           "the upper end is not reached"),
+    kernel("kernel-strict", "LIF.4", "summed >= threshold[c]", "summed > threshold[c]", "a potential at its threshold does not fire"),
+    kernel("kernel-threshold-channel", "LIF.4", "summed >= threshold[c]", "summed >= threshold[0]", "the first channel's threshold throughout"),
+    kernel("kernel-soft-threshold", "LIF.5a", "summed - decrement[c] if fired", "summed - threshold[c] if fired",
+           "a soft reset subtracts the threshold"),
+    kernel("kernel-soft-not-clamped", "LIF.5a", "after = min(max(lowered, low), high) if saturate else lowered", "after = lowered",
+           "a soft reset leaves the width"),
+    kernel("kernel-hard-adds", "LIF.5b", "after = load[c] if fired", "after = summed + load[c] if fired", "a hard reset adds its load"),
+    kernel("kernel-none-resets", "LIF.5c", "after = summed  # [LIF.5c]", "after = 0 if fired else summed  # [LIF.5c]",
+           "a neuron without a reset resets"),
+    kernel("kernel-not-cleared", "bank", "            current[pixel * run + c] = 0", "            current[pixel * run + c] += 0",
+           "currents stay for the next step"),
+    kernel("kernel-initial", "state", "potential[:, :] = initial", "potential[:, :] += initial",
+           "an inference starts from the end of the one before"),
+    kernel("kernel-schedule", "state", "threshold[t], decrement[t], load[t]", "threshold[t - 1], decrement[t], load[t]",
+           "the threshold is late by one"),
+    kernel("kernel-payload-sign", "payload", "np.int32(weights[weight + k]) * payload", "np.int32(weights[weight + k]) * abs(payload)",
+           "payloads lose their sign"),
+    kernel("kernel-payload-unit", "payload", "np.int32(weights[weight + k]) * payload", "np.int32(weights[weight + k]) * (1 if payload > 0 else -1)",
+           "payloads are units"),
+    kernel("kernel-row-step", "stride", "rows[y, 0] + i * steps[0]", "rows[y, 0] + i * steps[1]", "rows follow each other like columns"),
+    kernel("kernel-column-weight", "stride", "columns[x, 1] - j * steps[3]", "columns[x, 1] - 0 * steps[3]", "a row has one weight"),
+    kernel("kernel-row-weight", "stride", "rows[y, 1] - i * steps[2]", "rows[y, 1] - i * steps[3]", "rows of weights follow each other like columns"),
+    kernel("kernel-channel-step", "order", "channel * steps[4]", "channel * steps[3]", "channels share weights"),
+    kernel("kernel-lanes", "lane", "groups * lanes, *tensor.shape[1:]), np.int8)", "groups * lanes, *tensor.shape[1:]), np.int8) + 1",
+           "spare lanes are not 0",
+           file=PLACEMENT, equivalent="spare lanes add to currents that no neuron reads"),
+    kernel("kernel-lane-order", "lane", "transpose(2, 3, 4, 0, 1).reshape(-1, lanes)", "transpose(2, 3, 4, 0, 1)[..., ::-1].reshape(-1, lanes)",
+           "lanes are mirrored",
+           file=PLACEMENT),
+    kernel("kernel-padding", "padding", "last = min(out - 1, (at + padding) // stride)", "last = min(out - 1, at // stride)",
+           "outputs that only padding reaches are lost",
+           file=PLACEMENT),
+    kernel("kernel-stride", "stride", "row_weight_step=stride * row_weight,", "row_weight_step=row_weight,",
+           "rows of weights ignore the stride", file=PLACEMENT),
+    kernel("kernel-pool-edge", "pool", "if at >= source // pool:", "if at > source // pool:", "the odd edge reaches the neurons", file=PLACEMENT),
+    kernel("timing-arrival", "timing", "offered = max(word + 7, sent + 1) + 2", "offered = max(word + 6, sent + 1) + 2",
+           "a word of spikes is there a cycle early",
+           check="rtl"),
+    kernel("timing-word", "timing", "if word != word_before:", "if word > word_before + 1:", "following words take no fetch", check="rtl"),
+    kernel("timing-full", "timing", "offered = max(offered, pops[events % depth] + 1)", "offered = max(offered, pops[events % depth])",
+           "a place in the queue is free at once", check="rtl"),
+    kernel("timing-walk", "timing", "walking = popped + 3 + fan_out[pixel]", "walking = popped + 2 + fan_out[pixel]",
+           "events follow each other a cycle early", check="rtl"),
+    kernel("timing-pop", "timing", "popped = max(sent + 1, walking)", "popped = max(sent, walking)", "an event passes the queue in no time",
+           check="rtl"),
+    kernel("timing-tick", "timing", "        sent += 1\n        if events >= depth:", "        sent += 2\n        if events >= depth:",
+           "the tick takes two beats", check="rtl"),
+    kernel("timing-update", "timing", "plan.words + 6)", "plan.words + 5)", "an update ends a cycle early", file=TIMING, check="rtl"),
+    kernel("timing-barrier", "timing", "quiet.max(1) + 1) + 1", "quiet.max(1)) + 1", "the barrier sees a quiet chip at once", file=TIMING,
+           check="rtl"),
+    kernel("timing-start", "timing", "(starts + d).reshape(-1)", "starts.reshape(-1)",
+           "events arrive in the step that they were sent in, at any depth",
+           file=TIMING, check="rtl"),
+)  # fmt: skip
+
+UPDATE = "hw/update.py"
+ACCUMULATE = "hw/accumulate.py"
+EMITTER = "hw/emitter.py"
+
+RTL = (
+    rtl("rtl-drive-floors", "LIF.1", "(scaled + ((1 << shift) >> 1)) >> shift", "scaled >> shift", "the drive is floored, not rounded"),
+    rtl("rtl-gain-stage", "LIF.1", 'parameter("gain_shift", 1)', 'parameter("gain_shift", 0)', "the shift of the neuron behind"),
+    rtl("rtl-no-leak-stage", "LIF.2a", 'register(register(self.previous, "kept"), "leaked")', 'register(self.previous, "leaked")',
+        "the potential of the neuron behind"),
+    rtl("rtl-leak-shift-rounds", "LIF.2b", "(self.previous >> population.leak_shift)", "((self.previous + 1) >> population.leak_shift)",
+        "the leak is rounded"),
+    rtl("rtl-leak-floors", "LIF.2c", "(kept + half) >>", "kept >>", "the leak's product is floored"),
+    rtl("rtl-clamp-low", "LIF.3", "Mux(full < low, low,", "Mux(full < low, low + 1,", "the lower end is missed"),
+    rtl("rtl-clamp-high", "LIF.3", "Mux(full > high, high,", "Mux(full > high, high - 1,", "the upper end is missed"),
+    rtl("rtl-clamp-from", "LIF.3", "Mux(full > high, high,", "Mux(full >= high - 1, high,", "the value below the upper end is clamped"),
+    rtl("rtl-strict", "LIF.4", "summed >= parameter", "summed > parameter", "a potential at its threshold does not fire"),
+    rtl("rtl-threshold-stage", "LIF.4", 'parameter("threshold", 3)', 'parameter("threshold", 2)', "the threshold of the neuron behind"),
+    rtl("rtl-soft-always", "LIF.5a", 'Mux(self.fired, summed - parameter("decrement", 3), summed)', 'summed - parameter("decrement", 3)',
+        "every neuron resets"),
+    rtl("rtl-hard-zero", "LIF.5b", 'Mux(self.fired, parameter("load", 3), summed)', "Mux(self.fired, 0, summed)", "a hard reset forgets its load"),
+    rtl("rtl-none-resets", "LIF.5c", "self.potential.eq(summed)  # [LIF.5c]", "self.potential.eq(Mux(self.fired, 0, summed))  # [LIF.5c]",
+        "a neuron without a reset resets"),
+    rtl("rtl-not-cleared", "bank", "self.clear.eq(running)", "self.clear.eq(0)", "currents stay for the next step", file=UPDATE),
+    rtl("rtl-first", "state", "Mux(first, initial, previous[lane])", "previous[lane]", "an inference starts from the end of the one before",
+        file=UPDATE),
+    rtl("rtl-schedule", "state", "Mux(self.first, 0, held)", "Mux(self.first, 0, timestep)", "the schedule stands still", file=UPDATE),
+    rtl("rtl-group", "lane", "row.eq(next_timestep * groups)", "row.eq(next_timestep)", "a timestep's parameters are one word", file=UPDATE),
+    rtl("rtl-column-weight", "stride", "pixel_weight - plan.column_weight_step", "pixel_weight", "a row has one weight", file=ACCUMULATE),
+    rtl("rtl-row-start", "stride", "columns_left.eq(columns_in_row)", "columns_left.eq(0)", "later rows have one column", file=ACCUMULATE),
+    rtl("rtl-payload-sign", "payload", "else read * payload", "else Mux(payload < 0, read, read * payload)", "negative payloads count as 1",
+        file=ACCUMULATE),
+    rtl("rtl-forwarding", "timing", 'm.next = "SUM"', 'm.next = "SUM"\n                m.d.sync += groups_left.eq(0)',
+        "a state that is set again before it is read",
+        file=ACCUMULATE, equivalent="groups_left is set in SUM, before WALK reads it"),
+    rtl("rtl-lane-order", "order", "in reversed(range(self.layer.lanes))", "in range(self.layer.lanes)", "the highest lane is sent first",
+        file=EMITTER),
+    rtl("rtl-fetch", "timing", '                m.next = "SEND"', '                m.next = "FETCH"', "a word of spikes is dropped", file=EMITTER),
+)  # fmt: skip
+
+MUTATIONS: tuple[Mutation, ...] = (*REFERENCE, *KERNEL, *RTL)
