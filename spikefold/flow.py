@@ -34,7 +34,9 @@ __all__ = [
     "estimate_bytes",
     "events_of",
     "float_accuracy",
+    "inference_cycles",
     "merge",
+    "sample_count",
     "shifted",
     "simulate",
     "trace_arrays",
@@ -42,20 +44,29 @@ __all__ = [
 ]
 
 Progress = Callable[[str, int, int], None]
-BATCH_BYTES = 256 << 20
+BATCH_BYTES = 64 << 20
+WORKING_COPIES = 3
+"""How often what a batch leaves is in memory at the peak: the trace itself, and what it is made from."""
 REFERENCE_BYTES_PER_SYNAPSE = 24
 """What the reference keeps of every synapse and timestep of a sample: the window's payload and its event in int64, and a copy."""
 
 
 def events_of(network: Network | FloatNetwork, data: Dataset, samples: range) -> npt.NDArray[np.int8]:
     """Return the events of some samples of a split, int8 [N, T, C, H, W], keyed by their index in the split as everywhere."""
+    sample_count(network, data, samples.stop)
+    return encode(data.images[samples.start : samples.stop], network.input, network.timesteps, samples)
+
+
+def sample_count(network: Network | FloatNetwork, data: Dataset, samples: int | None) -> int:
+    """Return ``samples`` (None: all of the split), or raise a DataError where the data does not fit the network or has fewer."""
     if data.shape != network.input.shape:
         raise DataError(f"data set {data.name!r}: images of {list(data.shape)}; the network takes {list(network.input.shape)}")
     if len(data.class_names) != len(network.class_names):
         raise DataError(f"data set {data.name!r}: {len(data.class_names)} classes; the network has {len(network.class_names)}")
-    if not len(samples) or samples[-1] >= len(data):
-        raise DataError(f"data set {data.name!r}: {len(samples)} samples are asked for; it has {len(data)}, and at least 1 is needed")
-    return encode(data.images[samples.start : samples.stop], network.input, network.timesteps, samples)
+    count = len(data) if samples is None else samples
+    if not 1 <= count <= len(data):
+        raise DataError(f"data set {data.name!r}: {count} samples are asked for; it has {len(data)}, and at least 1 is needed")
+    return count
 
 
 def data_for(network: Network | FloatNetwork, name: str | None, split: str, data_dir: Path | None = None) -> Dataset:
@@ -141,7 +152,7 @@ def simulate(
 
     Raises a ChipError where the network does not fit the chip, and a DataError where the data does not fit the network.
     """
-    virtual, count = Chip(network, chip), len(data) if samples is None else samples
+    virtual, count = Chip(network, chip), sample_count(network, data, samples)
     if trace_samples < 1:
         raise DataError(f"trace samples: {trace_samples}; it must be at least 1")
     first = virtual.run(events_of(network, data, range(min(count, trace_samples))), potentials=potentials)
@@ -174,12 +185,12 @@ def estimate_bytes(network: Network, chip: ChipConfig, *, samples: int, trace_sa
     """Return about how much memory :func:`simulate` takes at its peak: the kept trace, and the batch at work."""
     virtual = Chip(network, chip)
     batch = min(samples, max(1, BATCH_BYTES // virtual.estimate_bytes(1)))
-    return virtual.estimate_bytes(min(samples, trace_samples), potentials=potentials) + virtual.estimate_bytes(batch)
+    return virtual.estimate_bytes(min(samples, trace_samples), potentials=potentials) + WORKING_COPIES * virtual.estimate_bytes(batch)
 
 
 def float_accuracy(network: FloatNetwork, data: Dataset, *, samples: int | None = None, progress: Progress | None = None) -> float:
     """Return the share of samples that the float network puts in their class, on the events that the integer network sees."""
-    count = len(data) if samples is None else samples
+    count = sample_count(network, data, samples)
     predictions = np.empty(count, np.int64)
     # float64 windows, and the same order of work as the reference.
     per_sample = _reference_bytes(network.timesteps, network.shapes(), [layer.weights.shape for layer in network.layers])
@@ -203,7 +214,7 @@ def compare_with_reference(
     network: Network, chip: ChipConfig, data: Dataset, *, samples: int | None = None, progress: Progress | None = None
 ) -> ReferenceCheck:
     """Run reference and simulated chip on the first ``samples`` of a split (None: all) and compare every spike, potential and score."""
-    virtual, count = Chip(network, chip), len(data) if samples is None else samples
+    virtual, count = Chip(network, chip), sample_count(network, data, samples)
     weights = [network.weights_of(c).tensor.shape for c in network.connections]
     per_sample = max(virtual.estimate_bytes(1, potentials=True), _reference_bytes(network.timesteps, [p.shape for p in network.populations], weights))
     comparisons, predictions = [], np.empty(count, np.int64)

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import DataError
-from spikefold.flow import Progress, comparison_table, events_of, merge, shifted
+from spikefold.flow import Progress, comparison_table, events_of, inference_cycles, merge, sample_count, shifted
 from spikefold.quantize import network_file, reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
@@ -19,8 +23,12 @@ __all__ = ["MANIFEST", "Verification", "generate", "read_build", "read_manifest"
 
 MANIFEST = "manifest.json"
 NETWORK = "network.safetensors"
-RTL_BATCH = 10
-"""Samples in a run of the Verilog: enough to forget the compilation, few enough to see progress."""
+SIMULATED = ("rtl", "mem", "tb")
+"""The folders of a build whose files take part in a simulation."""
+RUN_CYCLES = {"icarus": 200_000, "verilator": 2_000_000}
+"""Clock cycles in a run of the Verilog: enough to forget the compilation, few enough to see progress."""
+RUN_SAMPLES_LEAST = 2
+"""One inference behind another shows whether the chip starts afresh."""
 
 
 def generate(network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1) -> dict[str, object]:
@@ -82,6 +90,10 @@ def read_build(folder: Path) -> tuple[Network, ChipConfig]:
             raise DataError(f"{path}: it is missing from the build")
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
             raise DataError(f"{path}: it is not as it was generated (its sha256 differs from the manifest's); generate the build again")
+    for part in SIMULATED:
+        for path in sorted((folder / part).iterdir()):
+            if path.is_file() and str(path.relative_to(folder)) not in hashes:
+                raise DataError(f"{path}: it is not in the manifest; only what was generated is verified")
     return network_file.load(folder / NETWORK), ChipConfig(**chip)
 
 
@@ -110,14 +122,21 @@ def verify(
 
     network, chip = read_build(build)
     virtual = Chip(network, chip)
+    sample_count(network, data, samples)
     held_against: dict[str, list[Comparison]] = {"reference": [], "simulated": []}
-    for start in range(0, samples, RTL_BATCH):
-        batch = range(start, min(samples, start + RTL_BATCH))
+    for batch in runs(virtual, events_of(network, data, range(1)), samples, RUN_CYCLES[simulator]):
         events = events_of(network, data, batch)
         got = run_rtl(build, network, chip, events, simulator=simulator)
         expected = {"reference": reference.run(network, events, potentials=True), "simulated": virtual.run(events, potentials=True)}
         for name, trace in expected.items():
-            held_against[name].append(shifted(compare(trace, got), start))
+            held_against[name].append(shifted(compare(trace, got), batch.start))
         if progress is not None:
             progress("run Verilog", batch.stop, samples)
     return Verification(samples=samples, simulator=simulator, **{name: merge(found) for name, found in held_against.items()})
+
+
+def runs(chip: Chip, first: npt.NDArray[np.int8], samples: int, cycles: int) -> Iterator[range]:
+    """Yield the ranges of samples that go into one run of the Verilog each; the events ``first`` say how long a sample takes."""
+    size = max(RUN_SAMPLES_LEAST, cycles // int(inference_cycles(chip.run(first), 1)[0]))
+    for start in range(0, samples, size):
+        yield range(start, min(samples, start + size))

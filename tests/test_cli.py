@@ -336,11 +336,12 @@ def test_one_line_for_files_that_cannot_be_used(files: Path, net: Path, tmp_path
     assert not (tmp_path / "x").exists()
 
 
-def test_one_line_for_settings_that_do_not_fit(files: Path, net: Path, tmp_path: Path) -> None:
+def test_one_line_for_settings_that_do_not_fit(files: Path, net: Path, build: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "x")
     ended_badly(spikefold("simulate", net, "--data", "cats", *out), "data set 'cats'")
     ended_badly(spikefold("simulate", net, "--split", "middle", *out), "split 'middle'")
     ended_badly(spikefold("simulate", net, "--samples", "999", *out), "999 samples", "it has 360")
+    ended_badly(spikefold("verify", build, "--samples", "361"), "361 samples", "it has 360")
     ended_badly(spikefold("simulate", net, "--data", "fashion-mnist", "--data-dir", tmp_path, *out), str(tmp_path))
     (tmp_path / "chip.toml").write_text('name = "tiny"\ncores = 1\n')
     for verb in ("simulate", "generate"):
@@ -374,6 +375,9 @@ def test_a_network_whose_data_is_not_known(net: Path, tmp_path: Path) -> None:
 def test_a_build_that_was_changed_is_refused(build: Path, tmp_path: Path) -> None:
     changed = tmp_path / "build"
     shutil.copytree(build, changed)
+    (changed / "rtl" / "more.v").write_text("")
+    ended_badly(spikefold("verify", changed), "rtl/more.v", "not in the manifest")
+    (changed / "rtl" / "more.v").unlink()
     verilog = changed / "rtl" / "spikefold.v"
     verilog.write_text(verilog.read_text() + "\n")
     ended_badly(spikefold("verify", changed), "rtl/spikefold.v", "not as it was generated")

@@ -60,7 +60,7 @@ def simulate(
 
     network, chip = network_file.load(net), read_chip(chip_path)
     data = flow.data_for(network, data_name, split, data_dir)
-    count = len(data) if samples is None else samples
+    count = flow.sample_count(network, data, samples)
     needed = flow.estimate_bytes(network, chip, samples=count, trace_samples=trace_samples, potentials=potentials)
     note(f"{count} samples; about {max(1, needed >> 20):,} MB of memory")
     with new_folder(out, force=force) as folder:

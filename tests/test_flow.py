@@ -1,0 +1,162 @@
+"""The functions behind the verbs: batches change nothing, and comparisons add up."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikefold import flow, rtl
+from spikefold.data.coding import InputCoding
+from spikefold.data.datasets import Dataset, load_dataset
+from spikefold.data.errors import ChipError, DataError
+from spikefold.plot import firing_svg
+from spikefold.quantize import reference
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.network import Network
+from spikefold.quantize.trace import Comparison, Difference
+from spikefold.sim.engine import Chip
+from tests.quantize.networks import float_network, integer_network
+
+CHIP = ChipConfig(lanes=2)
+
+
+def dataset(network: Any, samples: int = 12) -> Dataset:
+    rng = np.random.default_rng(5)
+    classes = len(network.class_names)
+    return Dataset(
+        name="noise", images=rng.random((samples, *network.input.shape)), labels=rng.integers(0, classes, samples), class_names=network.class_names
+    )
+
+
+def comparison(differing: int, sample: int | None = None) -> Comparison:
+    first = Difference(kind="spikes", sample=sample, timestep=1, layer="a", neuron=(0, 0, 0), expected=1, got=0) if differing else None
+    return Comparison(compared={"spikes": 10, "cycles": 2}, differing={"spikes": differing, "cycles": 0}, first=first)
+
+
+def test_comparisons_add_up_and_keep_the_first_difference() -> None:
+    merged = flow.merge([comparison(0), flow.shifted(comparison(3, sample=2), 10), comparison(1, sample=0)])
+    assert merged.compared == {"spikes": 30, "cycles": 6}
+    assert merged.differing == {"spikes": 4, "cycles": 0}
+    assert merged.first is not None
+    assert merged.first.sample == 12
+    assert not merged.equal
+    table = flow.comparison_table(merged, 9)
+    assert table["differences"] == 4
+    assert table["first_difference"].startswith("spikes: sample 12, timestep 1")
+
+
+def test_a_difference_without_a_sample_is_not_shifted() -> None:
+    assert flow.shifted(comparison(1), 5).first == comparison(1).first
+    assert flow.shifted(comparison(0), 5).first is None
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 40_000, 1 << 30])
+def test_a_simulation_is_that_of_the_chip_whatever_the_batches(batch_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "BATCH_BYTES", batch_bytes)
+    network = integer_network(3)
+    data = dataset(network)
+    seen: list[tuple[str, int, int]] = []
+    result = flow.simulate(network, CHIP, data, trace_samples=5, potentials=True, progress=lambda *step: seen.append(step))
+    whole = Chip(network, CHIP).run(flow.events_of(network, data, range(12)))
+    assert np.array_equal(result.predictions, whole.predictions)
+    assert np.array_equal(result.cycles, flow.inference_cycles(whole, 12))
+    assert whole.timing is not None
+    assert result.cycles.sum() == whole.timing.cycles.sum()
+    assert [s.tolist() for s in result.spikes] == [s.sum((0, 2, 3, 4)).tolist() for s in whole.spikes]
+    assert result.clamps == whole.clamps
+    assert result.trace.scores.shape == (5, 3)
+    assert result.trace.potentials is not None
+    assert seen[-1] == ("simulate", 12, 12)
+    summary = result.summary()
+    assert summary["layers"][0]["firing_rate"] == pytest.approx(whole.spikes[0].mean())
+
+
+def test_reference_and_simulator_agree_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = integer_network(4)
+    data = dataset(network)
+    whole = flow.compare_with_reference(network, CHIP, data)
+    monkeypatch.setattr(flow, "BATCH_BYTES", 1)
+    single = flow.compare_with_reference(network, CHIP, data)
+    assert whole.accuracy == single.accuracy
+    assert whole.comparison.compared == single.comparison.compared == {"spikes": 12 * 3 * 75, "potentials": 12 * 3 * 75, "scores": 36}
+    assert whole.comparison.equal
+    assert single.comparison.equal
+
+
+def test_a_simulator_that_lies_is_found_with_the_sample_of_the_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = integer_network(4)
+    monkeypatch.setattr(flow, "BATCH_BYTES", 1)
+    run, calls = reference.run, []
+
+    def wrong(given: Network, events: Any, *, potentials: bool = False) -> Any:
+        trace = run(given, events, potentials=potentials)
+        calls.append(1)
+        return replace(trace, scores=trace.scores + 1) if len(calls) == 4 else trace
+
+    monkeypatch.setattr(flow.reference, "run", wrong)
+    found = flow.compare_with_reference(network, CHIP, dataset(network)).comparison
+    assert found.differing["scores"] == 3
+    assert found.first is not None
+    assert found.first.sample == 3
+
+
+def test_the_float_network_is_run_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = float_network()
+    data = dataset(network)
+    whole = flow.float_accuracy(network, data)
+    monkeypatch.setattr(flow, "BATCH_BYTES", 1)
+    seen: list[int] = []
+    assert flow.float_accuracy(network, data, progress=lambda _, done, total: seen.append(done)) == whole
+    assert seen == list(range(1, 13))
+
+
+def test_data_that_does_not_fit_is_refused() -> None:
+    network = integer_network()
+    digits = load_dataset("digits", "test")
+    with pytest.raises(DataError, match=r"images of \[1, 8, 8\]; the network takes \[1, 6, 6\]"):
+        flow.simulate(network, CHIP, digits)
+    data = dataset(network)
+    with pytest.raises(DataError, match="2 classes; the network has 3"):
+        flow.simulate(network, CHIP, replace(data, labels=data.labels * 0, class_names=("a", "b")))
+    for samples in (0, 13):
+        with pytest.raises(DataError, match=f"{samples} samples are asked for; it has 12"):
+            flow.simulate(network, CHIP, data, samples=samples)
+    with pytest.raises(DataError, match="trace samples: 0"):
+        flow.simulate(network, CHIP, data, trace_samples=0)
+    with pytest.raises(ChipError, match="2 layers, one core each"):
+        flow.simulate(network, ChipConfig(cores=1), data)
+
+
+def test_a_trace_without_timing_has_no_cycles() -> None:
+    network = integer_network()
+    trace = Chip(network, CHIP).run(flow.events_of(network, dataset(network), range(2)), timing=False)
+    with pytest.raises(DataError, match="without timing"):
+        flow.inference_cycles(trace, 2)
+    assert set(flow.trace_arrays(trace)) == {"populations", "scores", "spikes_0", "spikes_1", "sops", "clamps"}
+
+
+def test_runs_of_the_verilog_cover_all_samples_in_twos_at_least() -> None:
+    network = integer_network()
+    chip = Chip(network, CHIP)
+    first = flow.events_of(network, dataset(network), range(1))
+    assert list(rtl.runs(chip, first, 5, 1)) == [range(0, 2), range(2, 4), range(4, 5)]
+    assert list(rtl.runs(chip, first, 5, 1 << 40)) == [range(0, 5)]
+
+
+def test_the_picture_has_a_bar_a_timestep_and_escapes_names() -> None:
+    network = integer_network()
+    populations = (replace(network.populations[0], name="<a & b>"), network.populations[1])
+    connections = (replace(network.connections[0], target="<a & b>"), replace(network.connections[1], source="<a & b>"))
+    named = replace(network, populations=populations, connections=connections)
+    picture = firing_svg(named, [np.array([0, 5, 9]), np.zeros(3, np.int64)], 2)
+    assert "&lt;a &amp; b&gt;" in picture
+    assert picture.count('fill="#31688e"') == 3
+
+
+def test_the_input_is_keyed_by_the_sample_of_the_split() -> None:
+    network = integer_network()
+    assert isinstance(network.input, InputCoding)
+    data = dataset(network)
+    whole = flow.events_of(network, data, range(12))
+    assert np.array_equal(whole[4:7], flow.events_of(network, data, range(4, 7)))
