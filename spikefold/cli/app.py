@@ -41,7 +41,7 @@ class Verbs(click.Group):
         except SpikefoldError as error:
             fail(str(error), error)
         except KeyboardInterrupt as error:
-            fail("interrupted; nothing half-written is left", error)
+            fail("interrupted", error)
         except MemoryError as error:
             fail("out of memory; take fewer --samples or --trace-samples", error)
         except ModuleNotFoundError as error:
