@@ -5,14 +5,15 @@ consists of, with the range of every field; an object that exists has been check
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
+from spikefold.quantize.widths import check_widths
 from spikefold.quantize.windows import layer_shape
 
 __all__ = [
@@ -320,9 +321,6 @@ class Network:
             )
         if self.readout.decode == "potential" and not self.populations[-1].never_fires:
             raise NetworkError(f"population {source!r} threshold: a potential readout never fires, so it must lie above every potential")
-        # Imported here because the proofs are written in terms of the classes above.
-        from spikefold.quantize.widths import check_widths
-
         check_widths(self)
 
     def _check_layer(self, c: Connection, p: Population, w: Weights, source_shape: tuple[int, int, int]) -> None:
@@ -347,8 +345,3 @@ class Network:
     def source_shape(self, index: int) -> tuple[int, int, int]:
         """Return the shape of what feeds layer ``index``, before pooling."""
         return self.input.shape if index == 0 else self.populations[index - 1].shape
-
-
-def field_names(cls: Any) -> tuple[str, ...]:
-    """Return a contract class's fields, in order."""
-    return tuple(f.name for f in fields(cls))

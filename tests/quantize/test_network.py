@@ -1,13 +1,14 @@
 """The contract refuses what it cannot mean, with place, value and limit."""
 
-from dataclasses import replace
+from dataclasses import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
+import replace
 
 from spikefold.data.errors import NetworkError
-from spikefold.quantize.network import Connection, ExitRule, Network, Population, Readout, Weights, field_names, signed_range
+from spikefold.quantize.network import Connection, ExitRule, Network, Population, Readout, Weights, signed_range
 from tests.cases import CASES
 
 BASE = next(case.network for case in CASES if case.name == "corners, padding 1, stride 2")
@@ -136,7 +137,7 @@ def edited(index: int, **fields: Any) -> dict[str, Any]:
     """Change one layer of BASE; the names of the fields say of which object."""
     connections, populations = list(BASE.connections), list(BASE.populations)
     for parts in (connections, populations):
-        known = {k: v for k, v in fields.items() if k in field_names(type(parts[index]))}
+        known = {k: v for k, v in fields.items() if k in {f.name for f in dataclasses.fields(parts[index])}}
         parts[index] = replace(parts[index], **known)
     return {"connections": tuple(connections), "populations": tuple(populations)}
 
