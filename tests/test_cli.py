@@ -253,13 +253,13 @@ def test_verify_compares_and_says_so(build: Path, tmp_path: Path) -> None:
     assert document["cycles"] == {"steps_compared": 2 * (3 + 2), "arrivals_compared": document["cycles"]["arrivals_compared"], "differences": 0}
 
 
-def altered(run_rtl: Callable[..., Trace]) -> Callable[..., Trace]:
+def altered(run_rtl: Callable[..., Trace], neuron: tuple[int, ...] = (0, 2, 1, 3, 4)) -> Callable[..., Trace]:
     """Return a run of the Verilog in which one potential is wrong."""
 
     def wrong(*arguments: Any, **options: Any) -> Trace:
         trace = run_rtl(*arguments, **options)
         potentials = [p.copy() for p in trace.potentials or ()]
-        potentials[0][0, 2, 1, 3, 4] += 1
+        potentials[0][neuron] += 1
         return replace(trace, potentials=tuple(potentials))
 
     return wrong
@@ -295,6 +295,17 @@ def test_the_chips_that_come_along_are_sound() -> None:
         assert json.loads(result.stdout)["name"] == chip.stem
 
 
+def test_info_estimates_what_a_chip_must_have(files: Path, net: Path, tmp_path: Path) -> None:
+    result = spikefold("info", net, "--chip", Path(__file__).parent.parent / "examples" / "chips" / "ecp5.toml", "--json")
+    assert result.exit_code == 0, result.output
+    cores = json.loads(result.stdout)["cores"]
+    assert [core["layer"] for core in cores] == ["conv[1]", "out"]
+    assert all(core["block_rams"] > 0 for core in cores)
+    (tmp_path / "chip.toml").write_text('name = "tiny"\ncores = 1\n')
+    ended_badly(spikefold("info", net, "--chip", tmp_path / "chip.toml"), "'tiny' has 1 cores")
+    ended_badly(spikefold("info", files / "tiny.toml", "--chip", tmp_path / "chip.toml"), "--chip is for an integer network")
+
+
 def test_train_and_the_rest_of_the_way(run: Path, tmp_path: Path) -> None:
     result = spikefold("demo", "--run", run, "--samples", "40", "--rtl-samples", "2", "--out", tmp_path / "demo")
     assert result.exit_code == 0, result.output
@@ -309,6 +320,27 @@ def test_train_and_the_rest_of_the_way(run: Path, tmp_path: Path) -> None:
     assert set(summary["seconds"]) == {"train", "quantize", "float network", "simulate", "reference", "generate", "verify"}
     assert (tmp_path / "demo" / "build" / "manifest.json").is_file()
     ended_badly(spikefold("demo", "--run", run, "--out", tmp_path / "demo"), "exists already", "--force")
+
+
+def test_the_demo_trains_the_recipe_that_comes_along(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (files / "digits.toml").write_text(RECIPE)
+    monkeypatch.setattr("spikefold.demo.RECIPES", files)
+    result = spikefold("demo", "--samples", "10", "--rtl-samples", "2", "--simulator", "icarus", "--out", tmp_path / "demo", "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert summary == json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert summary["class_names"] == list("0123456789")
+    assert (tmp_path / "demo" / "run" / "model.safetensors").is_file()
+    assert {"spikefold", "numpy", "torch", "numba", "amaranth"} <= set(summary["versions"])
+
+
+def test_a_demo_that_finds_a_difference_is_status_1(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikefold.hw import cosim
+
+    monkeypatch.setattr(cosim, "run_rtl", altered(cosim.run_rtl, neuron=(0, 2, 1, 0, 0)))
+    result = spikefold("demo", "--run", run, "--samples", "2", "--rtl-samples", "2", "--out", tmp_path / "demo")
+    assert result.exit_code == 1
+    assert "DIFFERENCES, the first: potentials: sample 0, timestep 2" in " ".join(result.stdout.replace("│", "").split())
 
 
 def test_training_twice_into_a_folder(files: Path, run: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, show
+from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, read_chip, show
 from spikefold.data.errors import DataError
 from spikefold.data.files import write_text
 
@@ -108,12 +108,43 @@ def quantize(
     show(report, json_only)
 
 
-@click.command(epilog=examples("info net.safetensors", "info examples/chips/up5k.toml", "info runs/digits --json"))
+@click.command(epilog=examples("info net.safetensors --chip examples/chips/up5k.toml", "info examples/chips/up5k.toml", "info runs/digits --json"))
 @click.argument("file", type=PATH)
+@click.option("--chip", "chip_path", type=PATH, metavar="CHIP.toml", help="For an integer network: estimate what each layer takes of this chip.")
 @as_json
-def info(file: Path, json_only: bool) -> None:
+def info(file: Path, chip_path: Path | None, json_only: bool) -> None:
     """Say what is in FILE: an integer or float network, a chip, a recipe, or the folder of a run or a build."""
-    show(describe(file), json_only)
+    report = describe(file)
+    if chip_path is not None:
+        if report.document["kind"] != "network":
+            raise DataError(f"{file}: --chip is for an integer network; this is of the kind {report.document['kind']!r}")
+        add_cores(report, file, chip_path)
+    show(report, json_only)
+
+
+def add_cores(report: Report, path: Path, chip_path: Path) -> None:
+    """Add what each layer of the network in ``path`` takes of a chip; a ChipError says where it does not fit."""
+    from spikefold.quantize import network_file
+    from spikefold.quantize.placement import place
+    from spikefold.quantize.resources import block_rams, core_memories, multipliers
+
+    network, chip = network_file.load(path), read_chip(chip_path)
+    cores: list[dict[str, Any]] = []
+    for plan in place(network, chip):
+        memories = core_memories(network, plan, chip)
+        cores.append(
+            {
+                "layer": plan.name,
+                "neuron_words": plan.words,
+                "memory_bits": sum(m.words * m.bits for m in memories),
+                "block_rams": sum(block_rams(memory, chip) for memory in memories),
+                "multipliers": multipliers(network, plan),
+            }
+        )
+    report.document["cores"] = cores
+    total = ("all", *(sum(core[key] for core in cores) for key in ("neuron_words", "memory_bits", "block_rams", "multipliers")))
+    columns = ("layer", "neuron words", "memory bits", "block RAMs (estimate)", "multipliers (estimate)")
+    report.table(f"on chip {chip.name!r}", columns, [*(tuple(core.values()) for core in cores), total])
 
 
 def read_run(path: Path) -> "FloatNetwork":
