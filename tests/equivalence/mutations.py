@@ -205,7 +205,7 @@ RTL = (
     rtl("rtl-row-start", "stride", "columns_left.eq(columns_in_row)", "columns_left.eq(0)", "later rows have one column", file=ACCUMULATE),
     rtl("rtl-payload-sign", "payload", "else read * payload", "else Mux(payload < 0, read, read * payload)", "negative payloads count as 1",
         file=ACCUMULATE),
-    rtl("rtl-forwarding", "timing", 'm.next = "SUM"', 'm.next = "SUM"\n                m.d.sync += groups_left.eq(0)',
+    rtl("rtl-groups-early", "timing", 'm.next = "SUM"', 'm.next = "SUM"\n                m.d.sync += groups_left.eq(0)',
         "a state that is set again before it is read",
         file=ACCUMULATE, equivalent="groups_left is set in SUM, before WALK reads it"),
     rtl("rtl-lane-order", "order", "in reversed(range(self.layer.lanes))", "in range(self.layer.lanes)", "the highest lane is sent first",

@@ -1,0 +1,28 @@
+"""The neuron is written three times; its tagged lines are there once each, and in the same order."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import spikefold
+from tests.equivalence.mutations import TAGS
+
+PACKAGE = Path(spikefold.__file__).parent
+FILES = ("quantize/reference.py", "sim/kernels.py", "hw/neuron.py")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_execution_has_every_line_in_order(name: str):
+    text = (PACKAGE / name).read_text(encoding="utf-8")
+    assert tuple(re.findall(r"# \[(LIF\.\d\w?)\]$", text, re.MULTILINE)) == TAGS
+
+
+def test_nothing_else_carries_a_tag():
+    tagged = {
+        str(path.relative_to(PACKAGE))
+        for folder in ("data", "quantize", "sim", "hw", "train", "cli")
+        for path in (PACKAGE / folder).glob("**/*.py")
+        if re.search(r"\[LIF\.\d\w?\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert tagged == set(FILES)
