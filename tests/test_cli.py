@@ -458,3 +458,14 @@ def test_too_little_memory_is_one_line(net: Path, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("spikefold.flow.simulate", hungry)
     ended_badly(spikefold("simulate", net, "--out", tmp_path / "x"), "out of memory")
+
+
+def test_the_readme_tells_the_truth(net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    code = readme.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(net.parent)
+    exec(compile(code, "README.md", "exec"), {})
+    label, cycles = capsys.readouterr().out.split()
+    assert label in "0123456789"
+    assert int(cycles) > 0
+    assert all(f"`spikefold {verb} " in readme for verb in VERBS)
