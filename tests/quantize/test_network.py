@@ -1,11 +1,11 @@
 """The contract refuses what it cannot mean, with place, value and limit."""
 
-from dataclasses import dataclasses
+from dataclasses import fields as fields_of
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import replace
 
 from spikefold.data.errors import NetworkError
 from spikefold.quantize.network import Connection, ExitRule, Network, Population, Readout, Weights, signed_range
@@ -137,7 +137,7 @@ def edited(index: int, **fields: Any) -> dict[str, Any]:
     """Change one layer of BASE; the names of the fields say of which object."""
     connections, populations = list(BASE.connections), list(BASE.populations)
     for parts in (connections, populations):
-        known = {k: v for k, v in fields.items() if k in {f.name for f in dataclasses.fields(parts[index])}}
+        known = {k: v for k, v in fields.items() if k in {f.name for f in fields_of(parts[index])}}
         parts[index] = replace(parts[index], **known)
     return {"connections": tuple(connections), "populations": tuple(populations)}
 
