@@ -156,7 +156,15 @@ def schedules() -> list[Case]:
     table = np.array([[2, 9, 4], [7, 3, 8], [5, 6, 1], [4, 8, 2]])
     steps: dict[str, Any] = {"threshold": table, "decrement": table // 2 + 1, "load": table - 5}
     ones, weights = [[1]] * 4, [[5], [6], [4]]
+    wide = np.arange(28).reshape(4, 7) * 5 % 11
+    words: dict[str, Any] = {
+        "gain": wide - 4, "gain_shift": wide % 4, "leak_kind": "multiply", "leak": wide, "leak_frac_bits": 4, "threshold": wide, "decrement": wide // 2 + 1,
+        "load": wide - 5, "initial": np.arange(7) - 3, "lanes": 2,
+    }  # fmt: skip
+    spread = np.arange(7)[:, None] * 3 - 8
     return [
+        single("schedules over several words, soft", ones, spread, reset="soft", **words),
+        single("schedules over several words, hard", ones, spread, reset="hard", **words),
         single("schedules, soft", ones, weights, reset="soft", **steps),
         single("schedules, hard", ones, weights, reset="hard", **steps),
         single("schedules of gain, shift and leak", ones, weights, gain=table - 4, gain_shift=table % 3, leak_kind="multiply", leak=table,

@@ -203,7 +203,7 @@ RTL = (
     rtl("rtl-group", "lane", "row.eq(next_timestep * groups)", "row.eq(next_timestep)", "a timestep's parameters are one word", file=UPDATE),
     rtl("rtl-column-weight", "stride", "pixel_weight - plan.column_weight_step", "pixel_weight", "a row has one weight", file=ACCUMULATE),
     rtl("rtl-row-start", "stride", "columns_left.eq(columns_in_row)", "columns_left.eq(0)", "later rows have one column", file=ACCUMULATE),
-    rtl("rtl-payload-sign", "payload", "else read * payload", "else Mux(payload < 0, read, read * payload)", "negative payloads count as 1",
+    rtl("rtl-payload-sign", "payload", "else read * payload", "else read * payload[:-1]", "payloads lose their sign bit",
         file=ACCUMULATE),
     rtl("rtl-groups-early", "timing", 'm.next = "SUM"', 'm.next = "SUM"\n                m.d.sync += groups_left.eq(0)',
         "a state that is set again before it is read",
