@@ -373,6 +373,8 @@ def test_one_line_for_settings_that_do_not_fit(files: Path, net: Path, build: Pa
     ended_badly(spikefold("simulate", net, "--data", "cats", *out), "data set 'cats'")
     ended_badly(spikefold("simulate", net, "--split", "middle", *out), "split 'middle'")
     ended_badly(spikefold("simulate", net, "--samples", "999", *out), "999 samples", "it has 360")
+    for place in (tmp_path, tmp_path / "no" / "result.json"):
+        ended_badly(spikefold("verify", build, "--out", place), "must be a file in a folder that exists")
     ended_badly(spikefold("verify", build, "--samples", "361"), "361 samples", "it has 360")
     ended_badly(spikefold("simulate", net, "--data", "fashion-mnist", "--data-dir", tmp_path, *out), str(tmp_path))
     (tmp_path / "chip.toml").write_text('name = "tiny"\ncores = 1\n')

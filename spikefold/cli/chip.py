@@ -24,6 +24,7 @@ from spikefold.cli.output import (
     show,
     simulator_option,
 )
+from spikefold.data.errors import DataError
 from spikefold.data.files import new_folder, write_text
 
 if TYPE_CHECKING:
@@ -144,6 +145,9 @@ def verify(
     """
     from spikefold import flow, rtl
 
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        # Said before the long run, not after it.
+        raise DataError(f"{out}: it must be a file in a folder that exists")
     network = rtl.read_build(build)[0]
     data = flow.data_for(network, data_name, split, data_dir)
     with progress_bar() as progress:
