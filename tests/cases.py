@@ -158,8 +158,8 @@ def schedules() -> list[Case]:
     ones, weights = [[1]] * 4, [[5], [6], [4]]
     wide = np.arange(28).reshape(4, 7) * 5 % 11
     words: dict[str, Any] = {
-        "gain": wide - 4, "gain_shift": wide % 4, "leak_kind": "multiply", "leak": wide, "leak_frac_bits": 4, "threshold": wide, "decrement": wide // 2 + 1,
-        "load": wide - 5, "initial": np.arange(7) - 3, "lanes": 2,
+        "gain": wide - 4, "gain_shift": wide % 4, "leak_kind": "multiply", "leak": wide, "leak_frac_bits": 4, "threshold": wide,
+        "decrement": wide // 2 + 1, "load": wide - 5, "initial": np.arange(7) - 3, "lanes": 2,
     }  # fmt: skip
     spread = np.arange(7)[:, None] * 3 - 8
     return [

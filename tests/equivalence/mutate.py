@@ -29,8 +29,8 @@ CHECK_OF_TARGET = {"reference": "reference", "kernel": "simulator", "rtl": "rtl"
 RTL_CASES = (
     "threshold -1, 0, +1, soft", "drive ties by an odd and a negative gain, shift 2", "soft resets beyond both ends",
     "sums at, and one beyond, both ends", "leak by shift 2", "leak by multiplication, 2 fraction bits", "schedules, hard", "no reset, firing",
-    "schedules over several words, soft", "schedules over several words, hard", "schedules of gain, shift and leak", "three inferences start alike", "corners, padding 1, stride 2",
-    "corners, padding 1, stride 1", "pooled payloads that cancel, and graded ones",
+    "schedules over several words, soft", "schedules over several words, hard", "schedules of gain, shift and leak",
+    "three inferences start alike", "corners, padding 1, stride 2", "corners, padding 1, stride 1", "pooled payloads that cancel, and graded ones",
 )  # fmt: skip
 SECONDS_MAX = 600
 
