@@ -50,7 +50,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitResult:
-    """Every epoch, and the one that the module was left at: the best on the validation samples, by accuracy and then by loss."""
+    """Every epoch, and the one that the module was left at: the one with the least loss on the validation samples (of two, the later)."""
 
     epochs: tuple[Epoch, ...]
     best: Epoch
@@ -143,7 +143,8 @@ def fit(
                 seconds=time.perf_counter() - start,
             )  # fmt: skip
             state["log"].append(asdict(entry))
-            if state["best"] == 0 or _merit(entry) >= _merit(Epoch(**state["log"][state["best"] - 1])):
+            # By loss, not accuracy: of a small validation set, many epochs classify all but the same few samples rightly.
+            if state["best"] == 0 or entry.validation_loss <= state["log"][state["best"] - 1]["validation_loss"]:
                 state["best"] = epoch
                 state["best_module"] = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
             if checkpoint is not None:
@@ -203,10 +204,6 @@ def _batches(samples: Int, size: int) -> Iterator[Int]:
 
 def _accuracy(scores: torch.Tensor, labels: torch.Tensor) -> float:
     return float((scores.argmax(1) == labels).double().mean())
-
-
-def _merit(entry: Epoch) -> tuple[float, float]:
-    return entry.validation_accuracy, -entry.validation_loss
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

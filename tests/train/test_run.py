@@ -44,7 +44,7 @@ def test_folder_of_a_finished_run(tmp_path: Path, recipe: Path) -> None:
     summary = json.loads((out / "summary.json").read_text())
     assert summary["model_sha256"] == result.model_sha256 == hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     assert (summary["seed"], summary["weights"], summary["test_samples"], summary["epochs"]) == (5, 36 + 384 + 60, 360, 3)
-    assert summary["best_epoch"] == max(log, key=lambda e: (e["validation_accuracy"], -e["validation_loss"], e["epoch"]))["epoch"]
+    assert summary["best_epoch"] == min(log, key=lambda e: (e["validation_loss"], -e["epoch"]))["epoch"]
     network = load_float(out / "model.safetensors")
     assert summary["test_accuracy"] == result.test_accuracy == float_accuracy(network, load_dataset("digits", "test"))
     assert result.test_accuracy > 0.25

@@ -1,0 +1,59 @@
+"""What examples/ holds is what it says: recipes, trained models and their figures, and the script for a network of one's own."""
+
+import hashlib
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikefold.data.coding import encode
+from spikefold.data.datasets import load_dataset
+from spikefold.quantize.float_file import load_float
+from spikefold.quantize.float_network import FloatNetwork
+from spikefold.train.network import build_network
+from spikefold.train.recipe import Recipe, load_recipe
+from spikefold.train.run import float_accuracy
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = ("digits", "fashion_mnist")
+
+
+def model(name: str) -> tuple[FloatNetwork, dict, Recipe]:
+    folder = EXAMPLES / "models" / name
+    return load_float(folder / "model.safetensors"), json.loads((folder / "summary.json").read_text()), load_recipe(folder / "recipe.toml")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_model_summary_and_recipe_agree(name: str) -> None:
+    network, summary, recipe = model(name)
+    folder = EXAMPLES / "models" / name
+    assert (folder / "recipe.toml").read_bytes() == (EXAMPLES / "recipes" / f"{name}.toml").read_bytes()
+    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == summary["model_sha256"]
+    assert network.provenance["recipe_sha256"] == hashlib.sha256((folder / "recipe.toml").read_bytes()).hexdigest()
+    assert (network.input, network.timesteps, str(recipe.seed)) == (recipe.input, recipe.timesteps, network.provenance["seed"])
+    untrained = build_network(recipe).state_dict()
+    weights = [value.shape for key, value in untrained.items() if key.endswith(".weight")]
+    assert [layer.weights.shape for layer in network.layers] == weights
+    assert summary["weights"] == sum(layer.weights.size for layer in network.layers)
+    assert (folder / "model.safetensors").stat().st_size < 1 << 20
+
+
+def test_digits_model_is_small_and_as_accurate_as_said() -> None:
+    network, summary, _ = model("digits")
+    assert summary["test_accuracy"] == float_accuracy(network, load_dataset("digits", "test")) >= 0.96
+    assert summary["weights"] <= 5000
+    assert network.layers[0].weights.shape[0] * network.timesteps <= 512
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_background_pixels_send_nothing(name: str) -> None:
+    network, _, _ = model(name)
+    assert not encode(np.zeros((10, *network.input.shape)), network.input, network.timesteps, np.arange(10)).any()
+
+
+def test_script_for_an_own_network(tmp_path: Path) -> None:
+    main = runpy.run_path(str(EXAMPLES / "own_network.py"))["main"]
+    assert main(tmp_path / "own.safetensors") > 0.95
+    assert [layer.name for layer in load_float(tmp_path / "own.safetensors").layers] == ["conv1", "dense2"]
