@@ -53,15 +53,20 @@ class AccumulateEngine(wiring.Component):
         event = queue.data
 
         # Where the walk is: the next word, and where its row and its pixel began.
-        neuron, weight = Signal(layer.word_bits), Signal(address_bits(len(plan.weights)))
-        row_neuron, row_weight = Signal.like(neuron), Signal.like(weight)
-        pixel_neuron, pixel_weight = Signal.like(neuron), Signal.like(weight)
-        rows_left, columns_left = Signal.like(self.rows.data.count), Signal.like(self.columns.data.count)
+        neuron = Signal(layer.word_bits)
+        weight = Signal(address_bits(len(plan.weights)))
+        row_neuron = Signal.like(neuron)
+        row_weight = Signal.like(weight)
+        pixel_neuron = Signal.like(neuron)
+        pixel_weight = Signal.like(weight)
+        rows_left = Signal.like(self.rows.data.count)
+        columns_left = Signal.like(self.columns.data.count)
         columns_in_row = Signal.like(self.columns.data.count)
         groups_left = Signal(range(max(2, plan.groups)))
         channel_weight = Signal.like(weight)
-        payload = Signal(signed(layer.event_payload_bits)) if layer.event_payload_bits else None
-        walking, idle = Signal(), Signal()
+        payload = Signal(signed(layer.event_payload_bits), name="payload") if layer.event_payload_bits else None
+        walking = Signal()
+        idle = Signal()
         first_neuron = (self.rows.data.neuron + self.columns.data.neuron)[: len(neuron)]
         first_weight = (self.rows.data.weight + self.columns.data.weight + channel_weight)[: len(weight)]
 
@@ -105,8 +110,12 @@ class AccumulateEngine(wiring.Component):
                     m.next = "POP"
 
         # The weight's read, a register behind it, the product, the sum.
-        reading, multiplying, adding = Signal(), Signal(), Signal()
-        reading_at, multiplying_at, adding_at = Signal.like(neuron), Signal.like(neuron), Signal.like(neuron)
+        reading = Signal()
+        multiplying = Signal()
+        adding = Signal()
+        reading_at = Signal.like(neuron)
+        multiplying_at = Signal.like(neuron)
+        adding_at = Signal.like(neuron)
         m.d.sync += [reading.eq(walking), multiplying.eq(reading), adding.eq(multiplying)]
         m.d.sync += [reading_at.eq(neuron), multiplying_at.eq(reading_at), adding_at.eq(multiplying_at)]
         m.d.comb += [self.read_address.eq(reading_at), self.write.eq(adding), self.write_address.eq(adding_at)]

@@ -28,6 +28,9 @@ class TracedChip(wiring.Component):
         self.interface = interface = Interface(network, chip)
         self.cores = [Core(layer) for layer in interface.layers]
         super().__init__({port.name: (In if port.is_input else Out)(port.width) for port in (*interface.streams, *interface.traces)})
+        for port in interface.traces:
+            # Nothing but a bench reads it.
+            getattr(self, port.name).attrs["keep"] = 1
 
     @property
     def roms(self) -> list[Rom]:
@@ -37,9 +40,13 @@ class TracedChip(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Chain the cores and build the barrier."""
         m = Module()
-        start, ticked, quiet = Signal(), Signal(), Signal()
-        open_, first = Signal(), Signal(init=1)
-        run, firsts = Signal(len(self.cores)), Signal(len(self.cores))
+        start = Signal()
+        ticked = Signal()
+        quiet = Signal()
+        open_ = Signal()
+        first = Signal(init=1)
+        run = Signal(len(self.cores))
+        firsts = Signal(len(self.cores))
 
         for d, core in enumerate(self.cores):
             m.submodules[f"core_{d}"] = core
@@ -75,7 +82,8 @@ class TracedChip(wiring.Component):
 
         # One cycle behind, so that the cores' flags meet in a register.
         m.d.sync += [quiet.eq(Cat(core.quiet for core in self.cores).all()), start.eq(0)]
-        next_run, next_first = Signal(), Signal()
+        next_run = Signal()
+        next_first = Signal()
         with m.If(taken & (beat.kind != EVENT)):
             m.d.sync += [open_.eq(0), ticked.eq(1), next_run.eq(beat.kind == TICK), next_first.eq(first)]
             with m.If(beat.kind == TICK):

@@ -8,7 +8,7 @@ from spikefold.hw.accumulate import AccumulateEngine
 from spikefold.hw.emitter import ScoreEmitter, SpikeEmitter, score_layout
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.memory import Ram, Rom
-from spikefold.hw.update import UpdateEngine, update_layout
+from spikefold.hw.update import UpdateEngine, swept_layout
 
 __all__ = ["Core"]
 
@@ -32,7 +32,7 @@ class Core(wiring.Component):
                 "start": In(1),
                 "run": In(1),
                 "first": In(1),
-                "swept": Out(stream.Signature(update_layout(layer), always_ready=True)),
+                "swept": Out(stream.Signature(swept_layout(layer), always_ready=True)),
                 "quiet": Out(1),
             }
         )
@@ -51,15 +51,15 @@ class Core(wiring.Component):
         m.submodules.accumulate, m.submodules.update, m.submodules.emitter = accumulate, update, emitter
         wiring.connect(m, wiring.flipped(self.events), accumulate.events)
         wiring.connect(m, emitter.output, wiring.flipped(self.output))
-        swept = update.swept
+        wiring.connect(m, update.swept, wiring.flipped(self.swept))
+        wiring.connect(m, update.words, emitter.words)
         m.d.comb += [update.start.eq(self.start & self.run), update.first.eq(self.first)]
-        m.d.comb += [self.swept.valid.eq(swept.valid), self.swept.payload.eq(swept.payload)]
-        m.d.comb += [emitter.swept.valid.eq(swept.valid), emitter.swept.payload.eq(swept.payload)]
 
         filling = Signal()
         with m.If(self.start):
             m.d.sync += filling.eq(~filling)
-        clearing, clear_word = Signal(init=1), Signal(layer.word_bits)
+        clearing = Signal(init=1)
+        clear_word = Signal(layer.word_bits)
         with m.If(clearing):
             m.d.sync += [clear_word.eq(clear_word + 1), clearing.eq(clear_word != words - 1)]
         m.d.comb += self.quiet.eq(~clearing & accumulate.quiet & update.quiet & emitter.quiet)

@@ -6,9 +6,18 @@ from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.memory import Queue
-from spikefold.hw.update import update_layout
 
-__all__ = ["ScoreEmitter", "SpikeEmitter", "score_layout"]
+__all__ = ["ScoreEmitter", "SpikeEmitter", "score_layout", "scores_layout", "spikes_layout"]
+
+
+def spikes_layout(layer: LayerConfig) -> data.StructLayout:
+    """Return a word in which a neuron fired: the lanes that did, and the place of the first lane."""
+    return data.StructLayout({"lanes": layer.lanes, **{name: layer.spike_events[name].shape for name in ("channel", "y", "x")}})
+
+
+def scores_layout(layer: LayerConfig) -> data.StructLayout:
+    """Return a word of classes: the lanes that hold one, from the first on, and each lane's score."""
+    return data.StructLayout({"lanes": layer.lanes, "score": layer.lanes_of(layer.score_shape)})
 
 
 def score_layout(layer: LayerConfig) -> data.StructLayout:
@@ -24,93 +33,84 @@ class Emitter(wiring.Component):
 
     def __init__(self, layer: LayerConfig, waiting: data.StructLayout, output: data.StructLayout) -> None:
         self.layer, self.waiting = layer, waiting
-        super().__init__(
-            {"swept": In(stream.Signature(update_layout(layer), always_ready=True)), "output": Out(stream.Signature(output)), "quiet": Out(1)}
-        )
+        super().__init__({"words": In(stream.Signature(waiting, always_ready=True)), "output": Out(stream.Signature(output)), "quiet": Out(1)})
 
-    def sequence(self, m: Module, push: object) -> tuple[Queue, Signal, Signal]:
-        """Build the queue and the fetch sequence; return the queue, the lanes still to send and the lowest of them."""
+    def sequence(self, m: Module) -> tuple[Queue, Signal, Signal, Signal]:
+        """Build the queue and the fetch sequence; return the queue, its word being loaded, the lanes still to send and whether one was sent."""
         m.submodules.queue = queue = Queue(self.waiting, self.layer.plan.words)
-        m.d.comb += queue.push.valid.eq(push)
+        m.d.comb += [queue.push.valid.eq(self.words.valid), queue.push.payload.eq(self.words.payload)]
         lanes = Signal(self.layer.lanes)
-        lane = Signal(range(max(2, self.layer.lanes)))
-        for n in reversed(range(self.layer.lanes)):
-            with m.If(lanes[n]):
-                m.d.comb += lane.eq(n)
+        loading = Signal()
+        sent = Signal()
+        rest = Signal(self.layer.lanes)
+        m.d.comb += [rest.eq(lanes & (lanes - 1)), sent.eq(self.output.valid & self.output.ready)]
         with m.FSM():
             with m.State("FETCH"):
                 m.d.comb += [queue.take.eq(queue.available), self.quiet.eq(~queue.available)]
                 with m.If(queue.available):
                     m.next = "LOAD"
             with m.State("LOAD"):
+                m.d.comb += loading.eq(1)
                 m.d.sync += lanes.eq(queue.data.lanes)
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.output.valid.eq(1)
-                with m.If(self.output.ready):
-                    rest = lanes & (lanes - 1)
+                with m.If(sent):
                     m.d.sync += lanes.eq(rest)
-                    with m.If(rest[: self.layer.lanes] == 0):
+                    with m.If(rest == 0):
                         m.next = "FETCH"
-        return queue, lanes, lane
+        return queue, loading, lanes, sent
 
 
 class SpikeEmitter(Emitter):
-    """Members: ``swept`` (words in), ``output`` (events out) and ``quiet``."""
+    """Members: ``words`` (in which a neuron fired), ``output`` (events out) and ``quiet``."""
 
     def __init__(self, layer: LayerConfig) -> None:
-        place = {name: layer.spike_events[name].shape for name in ("channel", "y", "x")}
-        super().__init__(layer, data.StructLayout({"lanes": layer.lanes, **place}), layer.spike_events)
+        super().__init__(layer, spikes_layout(layer), layer.spike_events)
 
     def elaborate(self, platform: object) -> Module:
-        """Queue the words in which a neuron fired."""
+        """Send the spikes of each word."""
         m = Module()
-        word = self.swept.payload
-        queue, _, lane = self.sequence(m, self.swept.valid & (word.fired != 0))
-        m.d.comb += queue.push.payload.lanes.eq(word.fired)
-        base = Signal(data.StructLayout({name: self.layer.spike_events[name].shape for name in ("channel", "y", "x")}))
-        loading = Signal()
-        m.d.sync += loading.eq(queue.take)
-        for name in ("channel", "y", "x"):
-            m.d.comb += queue.push.payload[name].eq(word[name])
-            with m.If(loading):
-                m.d.sync += base[name].eq(queue.data[name])
+        queue, loading, lanes, _ = self.sequence(m)
+        lane = Signal(range(max(2, self.layer.lanes)))
+        for n in reversed(range(self.layer.lanes)):
+            with m.If(lanes[n]):
+                m.d.comb += lane.eq(n)
+        place = Signal(self.layer.spike_events)
+        with m.If(loading):
+            m.d.sync += [place[name].eq(queue.data[name]) for name in ("channel", "y", "x")]
         event = self.output.payload
-        m.d.comb += [event.channel.eq(base.channel + lane), event.y.eq(base.y), event.x.eq(base.x)]
+        m.d.comb += [event.channel.eq(place.channel + lane), event.y.eq(place.y), event.x.eq(place.x)]
         return m
 
 
 class ScoreEmitter(Emitter):
-    """Members: ``swept`` (words in), ``output`` (scores out, in the order of the classes) and ``quiet``."""
+    """Members: ``words`` (of the final timestep), ``output`` (scores out, in the order of the classes) and ``quiet``."""
 
     def __init__(self, layer: LayerConfig) -> None:
-        scores = layer.lanes_of(layer.score_shape)
-        super().__init__(layer, data.StructLayout({"lanes": layer.lanes, "score": scores}), score_layout(layer))
+        super().__init__(layer, scores_layout(layer), score_layout(layer))
 
     def elaborate(self, platform: object) -> Module:
-        """Queue the words of the final timestep, and keep the greatest score so far."""
+        """Send the scores of each word, and keep the greatest so far."""
         m = Module()
-        word, classes = self.swept.payload, self.layer.plan.shape[0]
-        queue, _, lane = self.sequence(m, self.swept.valid & word.final)
-        present = Signal(self.layer.lanes)
-        for n in range(self.layer.lanes):
-            m.d.comb += present[n].eq(word.channel + n < classes)
-        m.d.comb += [queue.push.payload.lanes.eq(present), queue.push.payload.score.eq(word.score)]
+        classes, score_bits = self.layer.plan.shape[0], self.layer.score_shape.width
+        queue, loading, _, sent = self.sequence(m)
+        # The lanes of a word hold classes without a hole, so the next score is always the lowest.
         scores = Signal(self.layer.lanes_of(self.layer.score_shape))
-        loading = Signal()
-        m.d.sync += loading.eq(queue.take)
         with m.If(loading):
             m.d.sync += scores.eq(queue.data.score)
+        with m.Elif(sent):
+            m.d.sync += scores.eq(scores.as_value()[score_bits:])
 
         out = self.output.payload
         label = Signal.like(out.label)
-        best, best_label = Signal(self.layer.score_shape), Signal.like(out.label)
-        score = scores[lane]
+        best = Signal(self.layer.score_shape)
+        best_label = Signal.like(out.label)
         # Ties go to the lowest class: only a greater score takes the lead.
-        leads = (label == 0) | (score > best)
-        m.d.comb += [out.score.eq(score), out.last.eq(label == classes - 1), out.label.eq(Mux(leads, label, best_label))]
-        with m.If(self.output.valid & self.output.ready):
+        leads = (label == 0) | (scores[0] > best)
+        m.d.comb += [out.score.eq(scores[0]), out.last.eq(label == classes - 1), out.label.eq(Mux(leads, label, best_label))]
+        with m.If(sent):
             m.d.sync += label.eq(Mux(out.last, 0, label + 1))
             with m.If(leads):
-                m.d.sync += [best.eq(score), best_label.eq(label)]
+                m.d.sync += [best.eq(scores[0]), best_label.eq(label)]
         return m

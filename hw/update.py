@@ -2,37 +2,28 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikefold.hw.emitter import scores_layout, spikes_layout
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.memory import Ram
 from spikefold.hw.neuron import NeuronStep
 from spikefold.quantize.widths import address_bits
 
-__all__ = ["UpdateEngine", "update_layout"]
+__all__ = ["UpdateEngine", "swept_layout"]
 
 
-def update_layout(layer: LayerConfig) -> data.StructLayout:
-    """Return what the sweep of one word gives: its place, and each lane's spike, potential and (in the last layer) score."""
-    channel, y, x = (unsigned(address_bits(size)) for size in layer.plan.shape)
-    fields = {
-        "word": unsigned(layer.word_bits),
-        "channel": channel,
-        "y": y,
-        "x": x,
-        "fired": layer.lanes,
-        "potential": layer.lanes_of(layer.potential_shape),
-    }
-    if layer.is_last:
-        fields |= {"score": layer.lanes_of(layer.score_shape), "final": 1}
-    return data.StructLayout(fields)
+def swept_layout(layer: LayerConfig) -> data.StructLayout:
+    """Return what the sweep of one word gives: its address, and each lane's spike and potential."""
+    return data.StructLayout({"word": unsigned(layer.word_bits), "fired": layer.lanes, "potential": layer.lanes_of(layer.potential_shape)})
 
 
 class UpdateEngine(wiring.Component):
     """Members: ``start`` (pulse) with ``first`` (this timestep is the inference's first), the port to the bank of currents being used, ``swept``
-    (a stream without back-pressure: whoever listens has room for every word) and ``quiet``.
+    (every word, for tracing), ``words`` (for the emitter, which has room for all: those with a spike, or in the last layer those of the final
+    timestep) and ``quiet``.
 
     Word ``w`` is read in cycle ``1 + w`` after the start and leaves five cycles later: a cycle for the memories, one for the registers behind them,
     and the neuron step.
@@ -50,7 +41,8 @@ class UpdateEngine(wiring.Component):
                 "read_data": In(currents),
                 "clear": Out(1),
                 "clear_address": Out(address),
-                "swept": Out(stream.Signature(update_layout(layer), always_ready=True)),
+                "swept": Out(stream.Signature(swept_layout(layer), always_ready=True)),
+                "words": Out(stream.Signature(scores_layout(layer) if layer.is_last else spikes_layout(layer), always_ready=True)),
                 "quiet": Out(1),
             }
         )
@@ -63,8 +55,10 @@ class UpdateEngine(wiring.Component):
         m.submodules.potentials = potentials = Ram(layer.lanes_of(layer.potential_shape), plan.words)
 
         # The sweep: one word a cycle, its channel group and its timestep's place in the schedules.
-        running, first = Signal(), Signal()
-        word, group = Signal(layer.word_bits), Signal(range(max(2, groups)))
+        running = Signal()
+        first = Signal()
+        word = Signal(layer.word_bits)
+        group = Signal(range(max(2, groups)))
         timestep = Signal(range(max(2, layer.network.timesteps)))
         next_timestep = Signal.like(timestep)
         # A host that sends more timesteps than the network has stays in the last.
@@ -95,39 +89,56 @@ class UpdateEngine(wiring.Component):
         m.d.comb += self.quiet.eq(~running & (stages == 0))
 
         out = self.swept.payload
-        m.d.comb += self.swept.valid.eq(stages[-1])
-        out_group = self.place(m)
+        out_word = Signal.like(word)
+        out_group = Signal.like(group)
+        with m.If(self.start):
+            m.d.sync += [out_word.eq(0), out_group.eq(0)]
+        with m.Elif(self.swept.valid):
+            m.d.sync += [out_word.eq(out_word + 1), out_group.eq(Mux(out_group == groups - 1, 0, out_group + 1))]
+        m.d.comb += [self.swept.valid.eq(stages[-1]), out.word.eq(out_word)]
+        fired = Signal(layer.lanes)
+        m.d.comb += out.fired.eq(fired)
+
+        def present(lane: int) -> Value:
+            """Return whether a lane holds a neuron: not past the last channel."""
+            return (out_group != groups - 1) if (groups - 1) * layer.lanes + lane >= plan.shape[0] else Const(1)
+
         for lane in range(layer.lanes):
             m.submodules[f"lane_{lane}"] = step = NeuronStep(layer)
             initial = schedule.value("initial", lane, registered)
             m.d.comb += [step.current.eq(current[lane]), step.previous.eq(Mux(first, initial, previous[lane]))]
             m.d.comb += [getattr(step, key).eq(schedule.value(key, lane, registered)) for key in schedule.neuron_ports]
-            # Lanes past the last channel hold no neuron.
-            present = (out_group != groups - 1) if (groups - 1) * layer.lanes + lane >= plan.shape[0] else 1
-            m.d.comb += [out.fired[lane].eq(step.fired & present), out.potential[lane].eq(Mux(present, step.potential, 0))]
-        m.d.comb += [potentials.write.eq(self.swept.valid), potentials.write_address.eq(out.word), potentials.write_data.eq(out.potential)]
+            m.d.comb += [fired[lane].eq(step.fired & present(lane)), out.potential[lane].eq(Mux(present(lane), step.potential, 0))]
+        m.d.comb += [potentials.write.eq(self.swept.valid), potentials.write_address.eq(out_word), potentials.write_data.eq(out.potential)]
         if layer.is_last:
-            self.read_out(m, registered, first, timestep, word)
+            m.d.comb += [
+                self.words.valid.eq(self.swept.valid & (timestep == layer.network.timesteps - 1)),
+                self.words.payload.lanes.eq(Cat(present(lane) for lane in range(layer.lanes))),
+            ]
+            self.read_out(m, registered, first, word)
+        else:
+            m.d.comb += [self.words.valid.eq(self.swept.valid & (fired != 0)), self.words.payload.lanes.eq(fired)]
+            self.place(m, out_group)
         return m
 
-    def place(self, m: Module) -> Signal:
-        """Count the place of the words that come out, behind the sweep; return their channel group."""
-        plan, out = self.layer.plan, self.swept.payload
-        word, group = Signal(self.layer.word_bits), Signal(range(max(2, plan.groups)))
-        channel, y, x = (Signal(range(max(2, size))) for size in plan.shape)
-        m.d.comb += [out.word.eq(word), out.channel.eq(channel), out.y.eq(y), out.x.eq(x)]
+    def place(self, m: Module, group: Signal) -> None:
+        """Count the place of the words that come out, behind the sweep; ``group`` is their channel group."""
+        plan, out = self.layer.plan, self.words.payload
+        channel = Signal.like(out.channel)
+        y = Signal.like(out.y)
+        x = Signal.like(out.x)
+        m.d.comb += [out.channel.eq(channel), out.y.eq(y), out.x.eq(x)]
         with m.If(self.start):
-            m.d.sync += [word.eq(0), group.eq(0), channel.eq(0), y.eq(0), x.eq(0)]
+            m.d.sync += [channel.eq(0), y.eq(0), x.eq(0)]
         with m.Elif(self.swept.valid):
-            m.d.sync += [word.eq(word + 1), group.eq(group + 1), channel.eq(channel + self.layer.lanes)]
+            m.d.sync += channel.eq(channel + self.layer.lanes)
             with m.If(group == plan.groups - 1):
-                m.d.sync += [group.eq(0), channel.eq(0), x.eq(x + 1)]
+                m.d.sync += [channel.eq(0), x.eq(x + 1)]
                 with m.If(x == plan.shape[2] - 1):
                     m.d.sync += [x.eq(0), y.eq(y + 1)]
-        return group
 
-    def read_out(self, m: Module, registered: dict[str, Any], first: Signal, timestep: Signal, word: Signal) -> None:
-        """Add the readout: the spike counts where they decide, the offsets, and the mark of the final timestep."""
+    def read_out(self, m: Module, registered: dict[str, Any], first: Signal, word: Signal) -> None:
+        """Add the readout: the spike counts where they decide, and the offsets."""
         layer, out = self.layer, self.swept.payload
         decoded = out.potential
         if layer.network.readout.decode == "spike_count":
@@ -141,8 +152,7 @@ class UpdateEngine(wiring.Component):
                 m.d.comb += decoded[lane].eq(Mux(first, 0, count[lane]) + out.fired[lane])
         for lane in range(layer.lanes):
             offset = self.delayed(m, layer.schedule.value("offset", lane, registered), NeuronStep.LATENCY, f"offset_{lane}")
-            m.d.comb += out.score[lane].eq(decoded[lane] + offset)
-        m.d.comb += out.final.eq(timestep == layer.network.timesteps - 1)
+            m.d.comb += self.words.payload.score[lane].eq(decoded[lane] + offset)
 
     @staticmethod
     def delayed(m: Module, value: Any, cycles: int, name: str) -> Any:
