@@ -10,6 +10,8 @@ from spikefold.data.files import new_folder
 
 __all__ = ["demo"]
 
+KINDS = {"cycles_compared": "steps to the cycle"}
+
 
 @click.command(
     epilog=examples(
@@ -65,7 +67,9 @@ def demo_report(summary: dict[str, Any], out: Path) -> Report:
         ("simulator = Verilog", "simulator_vs_rtl"),
     ):
         found = summary[key]
-        compared = ", ".join(f"{count:,} {name.removesuffix('_compared')}" for name, count in found.items() if name.endswith("_compared"))
+        compared = ", ".join(
+            f"{count:,} {KINDS.get(name, name.removesuffix('_compared'))}" for name, count in found.items() if name.endswith("_compared")
+        )
         outcome = "no difference" if not found["differences"] else f"{found['differences']:,} DIFFERENCES, the first: {found['first_difference']}"
         rows.append((title, f"{found['samples']:,} samples, {compared}: {outcome}"))
     right = ", ".join(f"{name} {x['correct']}/{x['samples']}" for name, x in simulation["classes"].items())
