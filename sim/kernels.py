@@ -33,9 +33,11 @@ def accumulate(payloads: I8, width: int, rows: I64, columns: I64, steps: I64, we
             for i in range(rows[y, 2]):
                 for j in range(columns[x, 2]):
                     neuron = rows[y, 0] + i * steps[0] + columns[x, 0] + j * steps[1]
-                    weight = rows[y, 1] - i * steps[2] + columns[x, 1] - j * steps[3] + channel * steps[4]
-                    for k in range(run):
-                        current[neuron + k] += np.int32(weights[weight + k]) * payload
+                    reached = current[neuron : neuron + run]
+                    # Unsigned: an index that might count from the end would keep the loop from being vectorised.
+                    weight = np.uint64(rows[y, 1] - i * steps[2] + columns[x, 1] - j * steps[3] + channel * steps[4])
+                    for k in range(np.uint64(run)):
+                        reached[k] += np.int32(weights[weight + k]) * payload
                     walked += 1
     return walked
 
@@ -52,8 +54,9 @@ def update(
     """
     clamped = 0
     for pixel in range(potential.shape[0]):
+        arrived = current[pixel * run : pixel * run + run]
         for c in range(potential.shape[1]):
-            drive = (np.int64(current[pixel * run + c]) * gain[c] + ((1 << shift[c]) >> 1)) >> shift[c]  # [LIF.1]
+            drive = (np.int64(arrived[c]) * gain[c] + ((1 << shift[c]) >> 1)) >> shift[c]  # [LIF.1]
             if leak_kind == 0:
                 leaked = potential[pixel, c]  # [LIF.2a]
             elif leak_kind == 1:
