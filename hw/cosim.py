@@ -136,30 +136,25 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
     sent = {int(start) + t: (n, t) for n, start in enumerate(played.starts) for t in range(timesteps)}
     begins: list[int] = []
     arrivals: list[list[tuple[int, ...]]] = [[] for _ in plans]
-    scores: list[int] = []
+    results: list[tuple[int, int, int]] = []
     for line in log.splitlines():
         kind, *fields = line.split()
         if kind == "S":
             begins.append(int(fields[0]))
         elif kind == "E":
-            d, cycle, event = int(fields[0]), int(fields[1]), number(fields[2])
+            d, event = int(fields[0]), number(fields[2])
+            arrived = (len(begins) - 1, int(fields[1]) - (begins[-1] if begins else 0))
             value = interface.layers[d].source_events.from_bits(max(event, 0))
-            arrivals[d].append(
-                (len(begins) - 1, cycle - begins[-1], int(value.channel), int(value.y), int(value.x), int(getattr(value, "payload", 1)))
-                if event != NEVER_SEEN
-                else (len(begins) - 1, cycle - begins[-1], *[NEVER_SEEN] * 4)
-            )
+            place = (int(value.channel), int(value.y), int(value.x), int(getattr(value, "payload", 1)))
+            arrivals[d].append((*arrived, *(place if event != NEVER_SEEN else [NEVER_SEEN] * 4)))
         elif kind == "W":
             d = int(fields[0])
-            place = sent.get(len(begins) - 1 - (d + 1))
-            if place is None:
+            worked = sent.get(len(begins) - 1 - (d + 1))
+            if worked is None:
                 raise SimulationError(f"core {d}: it updated a word in step {len(begins) - 1}, in which it has no timestep")
-            store_word(interface, d, fields[2:], spikes[d][place], potentials[d][place])
+            store_word(interface, d, fields[2:], spikes[d][worked], potentials[d][worked])
         elif kind == "O":
-            scores.append(sign_extended(number(fields[1]), interface.score_width))
-    classes = len(interface.network.class_names)
-    found = np.full(samples * classes, NEVER_SEEN, np.int64)
-    found[: len(scores)] = scores[: len(found)]
+            results.append((sign_extended(number(fields[1]), interface.score_width), number(fields[2]), number(fields[3])))
     cycles = np.full(played.steps, NEVER_SEEN, np.int64)
     lengths = np.diff(np.array(begins, np.int64))[: played.steps]
     cycles[: len(lengths)] = lengths
@@ -172,9 +167,24 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
         populations=tuple(p.name for p in interface.network.populations),
         spikes=tuple(spikes),
         potentials=tuple(potentials),
-        scores=found.reshape(samples, classes),
+        scores=read_scores(results, samples, len(interface.network.class_names)),
         timing=timing if timed else None,
     )
+
+
+def read_scores(results: list[tuple[int, int, int]], samples: int, classes: int) -> npt.NDArray[np.int64]:
+    """Return the scores [N, classes] of the results (score, TUSER, TLAST); a wrong TLAST or prediction, which no score shows, is an error."""
+    if len(results) > samples * classes:
+        raise SimulationError(f"results: the chip gave {len(results)} scores; {samples * classes} are expected")
+    scores = np.full((samples, classes), NEVER_SEEN, np.int64)
+    for index, (score, label, last) in enumerate(results):
+        n, c = divmod(index, classes)
+        scores[n, c] = score
+        if last != (c == classes - 1):
+            raise SimulationError(f"sample {n}, class {c}: TLAST is {'X' if last == NEVER_SEEN else last}; it marks the last class alone")
+        if last and NEVER_SEEN not in scores[n] and label != scores[n].argmax():
+            raise SimulationError(f"sample {n}: the chip predicts class {label}; its own scores say {scores[n].argmax()}")
+    return scores
 
 
 def number(text: str) -> int:
@@ -191,14 +201,16 @@ def sign_extended(value: int, bits: int) -> int:
 
 
 def store_word(interface: Interface, d: int, fields: list[str], spikes: npt.NDArray[np.bool_], potentials: npt.NDArray[np.int64]) -> None:
-    """Put one updated word into the arrays [C, H, W] of its timestep."""
+    """Put one updated word into the arrays [C, H, W] of its timestep; an X stays NEVER_SEEN."""
     layer = interface.layers[d]
     word, fired, packed = (number(text) for text in fields)
+    if word == NEVER_SEEN:
+        return
+    if word >= layer.plan.words:
+        raise SimulationError(f"core {d}: it updated word {word}, of {layer.plan.words}")
     pixel, group = divmod(word, layer.plan.groups)
     y, x = divmod(pixel, layer.plan.shape[2])
     bits = layer.population.potential_bits
-    if not (0 <= word < layer.plan.words):
-        raise SimulationError(f"core {d}: it updated word {fields[0]}, of {layer.plan.words}")
     for lane in range(min(layer.lanes, layer.plan.shape[0] - group * layer.lanes)):
         place = (group * layer.lanes + lane, y, x)
         spikes[place] = fired != NEVER_SEEN and bool(fired >> lane & 1)

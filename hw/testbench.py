@@ -6,7 +6,7 @@ __all__ = ["harness", "self_checking_bench"]
 
 
 def wide(width: int) -> str:
-    """Return a Verilog range."""
+    """Return the range of a Verilog declaration."""
     return f"[{width - 1}:0] " if width > 1 else ""
 
 
@@ -104,6 +104,7 @@ module selfcheck;
 {wires}{instance(interface)}
     reg [{interface.input_width}:0] stimulus [0:{counts["stimulus"] - 1}];
     integer sent, idle, differences, steps;
+    reg accepted;
     reg [31:0] cycle;
 {declared}
     initial begin
@@ -134,7 +135,6 @@ module selfcheck;
         if (sent < {counts["stimulus"]}) {{s_axis_tlast, s_axis_tdata}} = stimulus[sent];
     end
 
-    reg accepted;
     always @(posedge clk) begin
         accepted <= !rst && s_axis_tvalid && s_axis_tready;
         if (!rst) begin
