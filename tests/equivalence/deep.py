@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if min(options.networks, options.rtl, options.verilator, options.seed) < 0 or options.networks < 1:
         parser.error("--networks must be at least 1, the other numbers at least 0")
-    console = Console()
+    # A log has no width of its own; the table needs this much.
+    console = Console(width=None if sys.stdout.isatty() else 140)
     seeds = range(options.seed, options.seed + options.networks)
     boundaries, lively = dict.fromkeys(BOUNDARIES, 0), 0
 
