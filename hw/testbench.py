@@ -83,7 +83,8 @@ def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_c
     width = interface.score_width + interface.label_width + 1
     checks.append(("results", "m_axis_tvalid && m_axis_tready", f"{{m_axis_tlast, {label}, m_axis_tdata}}", width))
     declared = "".join(f"    reg [{width - 1}:0] {name} [0:{max(counts[name], 1) - 1}];\n    integer {name}_seen;\n" for name, _, _, width in checks)
-    loaded = "".join(f'        $readmemh("vectors/{name}.hex", {name});\n        {name}_seen = 0;\n' for name, _, _, _ in checks)
+    loaded = "".join(f'        $readmemh("vectors/{name}.hex", {name});\n' for name, _, _, _ in checks if counts[name])
+    loaded += "".join(f"        {name}_seen = 0;\n" for name, _, _, _ in checks)
     compared = "".join(
         f"""
             if ({condition}) begin

@@ -1,0 +1,30 @@
+"""Builds for tests, with the simulated trace as their vectors, and the programs that run on them."""
+
+import subprocess
+from pathlib import Path
+
+from spikefold.hw.generate import generate
+from spikefold.sim.engine import Chip
+from tests.random_networks import Case
+
+__all__ = ["build", "run", "self_check"]
+
+SELF_CHECK = "iverilog -g2005 -Wall -s selfcheck -o selfcheck.vvp -f spikefold.f tb/selfcheck.v"
+
+
+def build(case: Case, folder: Path) -> Path:
+    """Generate ``case`` into a new ``folder`` and return it."""
+    folder.mkdir()
+    generate(case.network, case.chip, folder, case.events, Chip(case.network, case.chip).run(case.events, potentials=True))
+    return folder
+
+
+def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command.split(), cwd=folder, capture_output=True, text=True, check=False)
+
+
+def self_check(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Compile the self-checking bench, without a warning, and run it."""
+    compiled = run(folder, SELF_CHECK)
+    assert (compiled.returncode, compiled.stdout + compiled.stderr) == (0, "")
+    return run(folder, "vvp -N selfcheck.vvp")

@@ -1,0 +1,90 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikefold.hw.chip import SpikingChip
+from spikefold.hw.documents import readme
+from spikefold.hw.generate import chip_verilog
+from spikefold.hw.interface import EVENT, IDLE, TICK, Interface, whole_bytes
+from spikefold.hw.stimulus import stimulus
+from tests.cases import CASES
+from tests.hw.builds import build, run
+from tests.random_networks import random_case
+
+GRADED = next(case for case in CASES if case.name == "pooled payloads that cancel, and graded ones")
+
+
+def test_a_beat_is_its_kind_and_the_event_above() -> None:
+    interface = Interface(GRADED.network, GRADED.chip)
+    assert {name: (field.offset, field.width) for name, field in interface.beat} == {"kind": (0, 2), "event": (2, 1 + 2 + 2 + 4)}
+    assert interface.input_width == 16
+    beat = interface.beat.const({"kind": EVENT, "event": {"channel": 0, "y": 2, "x": 3, "payload": -7}}).as_bits()
+    assert beat == 0b1001_11_10_0_00
+
+
+@pytest.mark.parametrize(("bits", "width"), [(1, 8), (8, 8), (9, 16), (17, 24)])
+def test_streams_have_whole_bytes(bits: int, width: int) -> None:
+    assert whole_bytes(bits) == width
+
+
+def test_beats_are_events_then_a_tick_in_every_timestep() -> None:
+    interface = Interface(GRADED.network, GRADED.chip)
+    events = np.repeat(GRADED.events, 2, 0)
+    events[1, 1] = 0
+    played = stimulus(interface, events, [1, 0])
+    width = interface.input_width
+    kinds = [beat & 3 for beat in played.beats]
+    assert kinds == [EVENT, EVENT, TICK, EVENT, EVENT, TICK, IDLE, EVENT, EVENT, TICK, TICK, IDLE, IDLE]
+    assert [i for i, beat in enumerate(played.beats) if beat >> width] == [5, 10]
+    assert (played.starts.tolist(), played.steps) == ([0, 3], 2 + 1 + 2 + interface.depth)
+    first = interface.beat.from_bits(played.beats[0]).event
+    assert (first.channel, first.y, first.x, first.payload) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("seed", [19, 35])
+def test_the_verilog_has_the_declared_ports(seed: int) -> None:
+    case = random_case(seed, small=True)
+    chip = SpikingChip(case.network, case.chip)
+    interface = chip.traced.interface
+    verilog = chip_verilog(chip)
+
+    def ports(module: str) -> dict[str, tuple[str, int]]:
+        body = re.search(rf"^module {module} ?\(.*?^endmodule", verilog, re.S | re.M)
+        assert body is not None
+        found = re.findall(r"^  (input|output|wire|reg) (?:\[(\d+):0\] )?(\w+)(?: = .*)?;$", body[0], re.M)
+        return {f"{kind if kind in ('input', 'output') else 'net'} {name}": (name, int(top or 0) + 1) for kind, top, name in found}
+
+    top, traced = ports("spikefold"), ports("spikefold__traced")
+    expected = {f"{'input' if p.is_input else 'output'} {p.name}": (p.name, p.width) for p in interface.streams}
+    assert {key: value for key, value in top.items() if key.split()[0] != "net"} == expected | {"input clk": ("clk", 1), "input rst": ("rst", 1)}
+    for port in interface.traces:
+        assert traced[f"net {port.name}"] == (port.name, port.width)
+
+
+def test_the_page_gives_every_port_and_every_bit_of_a_beat() -> None:
+    interface = Interface(GRADED.network, GRADED.chip)
+    text = readme(interface)
+    for port in interface.streams:
+        assert f"| `{port.name}` | {'in' if port.is_input else 'out'} | {port.width} |" in text
+    for row in (
+        "| 1:0 | kind |",
+        "| 2 | channel | 0..0 |",
+        "| 4:3 | y | 0..3 |",
+        "| 6:5 | x | 0..3 |",
+        "| 10:7 | payload | signed, -7..7",
+        "| 15:11 | - |",
+    ):
+        assert row in text
+    assert f"sends {interface.depth} idle beats" in text
+
+
+def test_the_commands_of_the_page_are_the_ones_that_work(tmp_path: Path) -> None:
+    folder = build(GRADED, tmp_path / "build")
+    commands = re.findall(r"^(iverilog .*?) && (vvp .*?)  +#", (folder / "README.md").read_text(), re.M)
+    assert len(commands) == 1
+    for command in commands[0]:
+        ran = run(folder, command)
+        assert ran.returncode == 0, ran.stdout
+    assert ran.stdout.startswith("PASS")

@@ -1,0 +1,84 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.hw.builds import build, self_check
+from tests.random_networks import random_case
+
+SEED = 35
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(random_case(SEED, small=True), tmp_path_factory.mktemp("selfcheck") / "build")
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "build"))
+
+
+def flip(path: Path, line: int, mask: int = 1) -> None:
+    """Change bits of one word."""
+    lines = path.read_text().splitlines()
+    lines[line] = f"{int(lines[line], 16) ^ mask:0{len(lines[line])}x}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_build_passes_its_own_bench(folder: Path) -> None:
+    ran = self_check(folder)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    values = sum(len(path.read_text().splitlines()) for path in (folder / "vectors").glob("*.hex") if path.name != "stimulus.hex")
+    steps = len((folder / "vectors" / "cycles.hex").read_text().splitlines())
+    assert ran.stdout == f"PASS: {values} values compared in {steps} steps\n"
+
+
+@pytest.mark.parametrize("name", ["cycles", "events_0", "events_1", "updates_0", "updates_1", "results"])
+@pytest.mark.parametrize("line", [0, -1])
+def test_one_wrong_bit_in_the_expected_values_fails(folder: Path, name: str, line: int) -> None:
+    flip(folder / "vectors" / f"{name}.hex", line)
+    ran = self_check(folder)
+    assert ran.returncode != 0
+    assert f"{name} " in ran.stdout
+    assert "\nFAIL: 1 differences" in ran.stdout
+    assert "PASS" not in ran.stdout
+
+
+@pytest.mark.parametrize("image", ["layer0_weights", "layer1_weights", "layer0_rows", "layer0_columns"])
+def test_a_corrupted_image_fails(folder: Path, image: str) -> None:
+    path = folder / "mem" / f"{image}.hex"
+    for line in range(len(path.read_text().splitlines())):
+        flip(path, line)
+    ran = self_check(folder)
+    assert ran.returncode != 0
+    assert "FAIL" in ran.stdout
+    assert "PASS" not in ran.stdout
+
+
+def hurry(folder: Path, watchdog_cycles: int) -> None:
+    """Shorten the bench's watchdog."""
+    bench = (folder / "tb" / "selfcheck.v").read_text()
+    assert bench.count("200000") == 2
+    (folder / "tb" / "selfcheck.v").write_text(bench.replace("200000", str(watchdog_cycles)))
+
+
+def test_a_tick_that_never_comes_ends_by_the_watchdog(folder: Path) -> None:
+    # The last beat is an idle one; as an event it ends no step.
+    flip(folder / "vectors" / "stimulus.hex", -1, 2)
+    hurry(folder, 5000)
+    ran = self_check(folder)
+    assert ran.returncode != 0
+    assert "FAIL: no step began in 5000 cycles" in ran.stdout
+    assert "PASS" not in ran.stdout
+
+
+def test_a_chip_that_hears_nothing_ends_by_the_watchdog(folder: Path) -> None:
+    rtl = folder / "rtl" / "spikefold.v"
+    verilog = rtl.read_text()
+    assert verilog.count(".s_axis_tvalid(s_axis_tvalid)") == 1
+    rtl.write_text(verilog.replace(".s_axis_tvalid(s_axis_tvalid)", ".s_axis_tvalid(1'b0)"))
+    hurry(folder, 5000)
+    ran = self_check(folder)
+    assert ran.returncode != 0
+    assert ran.stdout.splitlines()[0] == "FAIL: no step began in 5000 cycles"
