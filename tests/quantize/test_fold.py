@@ -477,8 +477,9 @@ class TestErrors:
             fold(wide_readout(2, timesteps=4, bias=1e9))
 
     def test_what_the_contract_cannot_say(self):
-        layer = FloatLayer(name="out", kind="dense", weights=np.ones((1, 1)), pool=17, norm=Norm.none(1), leak=1.0, reset="none")
-        network = FloatNetwork(timesteps=1, input=coding((1, 17, 17)), layers=(layer,), readout="potential", class_names=("a",))
-        text = r"^layer 'out' does not fit the contract: connection 'input' to 'out' pool: value 17; it must be an integer in 1\.\.16$"
+        layer = FloatLayer(name="wide", kind="dense", weights=np.ones((65537, 1)), norm=Norm.none(65537), leak=1.0, reset="soft")
+        out = FloatLayer(name="out", kind="dense", weights=np.ones((1, 65537)), norm=Norm.none(1), leak=1.0, reset="none")
+        network = FloatNetwork(timesteps=1, input=coding((1, 1, 1)), layers=(layer, out), readout="potential", class_names=("a",))
+        text = r"^layer 'wide' does not fit the contract: population 'wide' shape: \(65537, 1, 1\); it must be three numbers in 1\.\.65536$"
         with pytest.raises(FoldError, match=text):
             fold(network)
