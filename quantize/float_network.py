@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
-from spikefold.quantize.windows import Shape, layer_shape, patches, pool
+from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape, patches, pool
 
 __all__ = ["FloatLayer", "FloatNetwork", "FloatTrace", "Norm", "evaluate"]
 
@@ -104,8 +104,12 @@ class FloatLayer:
                 raise NetworkError(f"{place} bias: shape {self.bias.shape}; ({channels},) is expected")
         if self.norm.gamma.shape[1] != channels:
             raise NetworkError(f"{place} norm: {self.norm.gamma.shape[1]} channels; the weights have {channels}")
-        if min(self.stride, self.pool) < 1 or self.padding < 0 or (self.kind == "dense" and (self.stride, self.padding) != (1, 0)):
-            raise NetworkError(f"{place}: stride {self.stride}, padding {self.padding}, pool {self.pool} do not fit a {self.kind} layer")
+        limits = {"stride": (1, STRIDE_MAX), "padding": (0, PADDING_MAX), "pool": (1, POOL_MAX)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise NetworkError(f"{place} {name}: {getattr(self, name)}; it must be in {low}..{high}")
+        if self.kind == "dense" and (self.stride, self.padding) != (1, 0):
+            raise NetworkError(f"{place}: stride {self.stride}, padding {self.padding}; a dense layer has 1 and 0")
         if not 0 <= self.leak <= 1 or not np.isfinite(self.threshold):
             raise NetworkError(f"{place}: leak {self.leak}, threshold {self.threshold}; the leak must be in 0..1, the threshold finite")
         if self.reset not in ("soft", "hard", "none"):

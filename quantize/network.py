@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
 from spikefold.quantize.widths import check_widths
-from spikefold.quantize.windows import layer_shape
+from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, layer_shape
 
 __all__ = [
     "FORMAT_VERSION",
@@ -132,9 +132,9 @@ class Connection:
         one_of(self.kind, ("dense", "conv2d", "pool", "identity"), f"{place} kind")
         if self.kind not in ("dense", "conv2d"):
             raise NetworkError(f"{place} kind: {self.kind!r} is not supported by this version; it must be dense or conv2d")
-        within(self.pool, 1, 16, f"{place} pool")
-        within(self.stride, 1, 16, f"{place} stride")
-        within(self.padding, 0, 15, f"{place} padding")
+        within(self.pool, 1, POOL_MAX, f"{place} pool")
+        within(self.stride, 1, STRIDE_MAX, f"{place} stride")
+        within(self.padding, 0, PADDING_MAX, f"{place} padding")
         only(self.dilation, 1, f"{place} dilation")
         only(self.groups, 1, f"{place} groups")
         only(self.delay, 0, f"{place} delay")

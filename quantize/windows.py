@@ -11,6 +11,9 @@ __all__ = ["Shape", "layer_shape", "patches", "pool", "pooled_shape"]
 
 Shape = tuple[int, int, int]
 KERNEL_MAX = 16
+POOL_MAX = 16
+STRIDE_MAX = 16
+PADDING_MAX = 15
 
 
 def pooled_shape(shape: Shape, side: int) -> Shape:

@@ -44,10 +44,14 @@ def generate(network: Network, chip: ChipConfig, data: Dataset, folder: Path, *,
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Verification:
-    """The emitted Verilog held against the reference (spikes, potentials, scores) and the simulated chip (arrivals and cycles too)."""
+    """A build's Verilog held against the reference (spikes, potentials, scores) and the simulated chip (arrivals and cycles too).
+
+    ``changed`` are the files of the build that are not as they were generated: what is there is what was run.
+    """
 
     samples: int
     simulator: str
+    changed: tuple[str, ...]
     reference: Comparison
     simulated: Comparison
 
@@ -61,6 +65,7 @@ class Verification:
         return {
             "equal": self.equal,
             "simulator": self.simulator,
+            "changed": list(self.changed),
             "reference_vs_rtl": comparison_table(self.reference, self.samples),
             "simulator_vs_rtl": comparison_table(self.simulated, self.samples),
             "cycles": self.cycles(),
@@ -76,12 +81,16 @@ class Verification:
         }
 
 
-def read_build(folder: Path) -> tuple[Network, ChipConfig]:
-    """Return the network and chip of a build; a build that is not whole, or was changed, is a SpikefoldError that names the file."""
+def read_build(folder: Path) -> tuple[Network, ChipConfig, tuple[str, ...]]:
+    """Return the network and chip of a build, and which of its simulated files were changed or added since it was generated.
+
+    A build that is not whole, or whose network was changed, is a SpikefoldError that names the file.
+    """
     manifest = read_manifest(folder)
     hashes, chip = manifest.get("sha256"), manifest.get("chip")
     if not isinstance(hashes, dict) or NETWORK not in hashes or not isinstance(chip, dict) or not set(chip) <= {f.name for f in fields(ChipConfig)}:
         raise DataError(f"{folder / MANIFEST}: it must hold the chip, and the sha256 of every file; {NETWORK} among them")
+    changed = []
     for name, expected in hashes.items():
         path = folder / name
         if ".." in Path(name).parts or Path(name).is_absolute():
@@ -89,12 +98,12 @@ def read_build(folder: Path) -> tuple[Network, ChipConfig]:
         if not path.is_file():
             raise DataError(f"{path}: it is missing from the build")
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise DataError(f"{path}: it is not as it was generated (its sha256 differs from the manifest's); generate the build again")
-    for part in SIMULATED:
-        for path in sorted((folder / part).iterdir()):
-            if path.is_file() and str(path.relative_to(folder)) not in hashes:
-                raise DataError(f"{path}: it is not in the manifest; only what was generated is verified")
-    return network_file.load(folder / NETWORK), ChipConfig(**chip)
+            if name == NETWORK:
+                raise DataError(f"{path}: it is not the network that the build was generated from (its sha256 differs from the manifest's)")
+            changed.append(name)
+    present = (str(path.relative_to(folder)) for part in SIMULATED for path in sorted((folder / part).iterdir()) if path.is_file())
+    changed += [name for name in present if name not in hashes]
+    return network_file.load(folder / NETWORK), ChipConfig(**chip), tuple(changed)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -114,13 +123,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def verify(
     build: Path, data: Dataset, *, samples: int, simulator: Literal["icarus", "verilator"] = "icarus", progress: Progress | None = None
 ) -> Verification:
-    """Run the emitted Verilog of ``build`` on the first ``samples`` of a split and compare all that its trace shows.
+    """Run the Verilog of ``build``, as it is there, on the first ``samples`` of a split and compare all that its trace shows.
 
-    Raises a SpikefoldError where the build was changed, the data does not fit, or the simulator is not installed.
+    Raises a SpikefoldError where the build is not whole, the data does not fit, or the simulator is not installed.
     """
     from spikefold.hw.cosim import run_rtl
 
-    network, chip = read_build(build)
+    network, chip, changed = read_build(build)
     virtual = Chip(network, chip)
     sample_count(network, data, samples)
     held_against: dict[str, list[Comparison]] = {"reference": [], "simulated": []}
@@ -132,7 +141,7 @@ def verify(
             held_against[name].append(shifted(compare(trace, got), batch.start))
         if progress is not None:
             progress("run Verilog", batch.stop, samples)
-    return Verification(samples=samples, simulator=simulator, **{name: merge(found) for name, found in held_against.items()})
+    return Verification(samples=samples, simulator=simulator, changed=changed, **{name: merge(found) for name, found in held_against.items()})
 
 
 def runs(chip: Chip, first: npt.NDArray[np.int8], samples: int, cycles: int) -> Iterator[range]:

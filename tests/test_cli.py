@@ -406,16 +406,24 @@ def test_a_network_whose_data_is_not_known(net: Path, tmp_path: Path) -> None:
     assert spikefold("simulate", tmp_path / "n.safetensors", "--data", "digits", "--samples", "1", "--out", tmp_path / "x").exit_code == 0
 
 
-def test_a_build_that_was_changed_is_refused(build: Path, tmp_path: Path) -> None:
+def test_a_build_whose_verilog_was_changed_is_run_as_it_is(build: Path, tmp_path: Path) -> None:
     changed = tmp_path / "build"
     shutil.copytree(build, changed)
     (changed / "rtl" / "more.v").write_text("")
-    ended_badly(spikefold("verify", changed), "rtl/more.v", "not in the manifest")
-    (changed / "rtl" / "more.v").unlink()
-    verilog = changed / "rtl" / "spikefold.v"
-    verilog.write_text(verilog.read_text() + "\n")
-    ended_badly(spikefold("verify", changed), "rtl/spikefold.v", "not as it was generated")
-    verilog.unlink()
+    weights = changed / "mem" / "layer0_weights.hex"
+    first, *others = weights.read_text().splitlines()
+    weights.write_text("\n".join([f"{int(first, 16) ^ 1:0{len(first)}x}", *others]) + "\n")
+    ended = spikefold("verify", changed, "--samples", "2", "--out", tmp_path / "result.json")
+    assert ended.exit_code == 1
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["changed"] == ["mem/layer0_weights.hex", "rtl/more.v"]
+    assert not result["equal"]
+
+
+def test_a_build_that_is_not_whole_is_refused(build: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "build"
+    shutil.copytree(build, changed)
+    (changed / "rtl" / "spikefold.v").unlink()
     ended_badly(spikefold("verify", changed), "rtl/spikefold.v", "missing")
     manifest = json.loads((changed / "manifest.json").read_text())
     for content, words in (

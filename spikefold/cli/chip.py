@@ -154,6 +154,8 @@ def verify(
         result = rtl.verify(build, data, samples=samples or 20, simulator=simulator, progress=progress)
     report = Report(result.summary())
     report.table(str(build), COMPARISON_COLUMNS, [*comparison_rows("reference", result.reference), *comparison_rows("simulator", result.simulated)])
+    if result.changed:
+        note(f"changed since it was generated: {', '.join(result.changed)}")
     if out is not None:
         write_text(out, json.dumps(report.document, indent=2) + "\n")
     show(report, json_only)
