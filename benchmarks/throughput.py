@@ -72,21 +72,14 @@ def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[Any]
     return room[start : start + size].view(dtype).reshape(shape)
 
 
-def fan_out(plans: tuple[CorePlan, ...], benchmark: Benchmark, trace: Trace) -> Callable[[], int]:
-    """Return a run of the simulator's ``accumulate`` alone, over every layer's events: what the roofline bounds."""
-    walks = []
-    for plan, source in zip(plans, (benchmark.events, *trace.spikes), strict=False):
-        payloads, run = channels_last(source.astype(np.int8)), plan.groups * plan.lanes
-        scale = (plan.lanes, plan.lanes, 1)
-        steps = np.array([plan.row_step, plan.column_step, plan.row_weight_step, plan.column_weight_step, plan.channel_step]) * plan.lanes
-        current = np.zeros(plan.shape[1] * plan.shape[2] * run, np.int32)
-        arguments = (plan.source_shape[2], plan.rows * scale, plan.columns * scale, steps, plan.weights.reshape(-1), run, current)
-        walks.append((payloads.reshape(-1, *payloads.shape[2:]), plan.shape[0], arguments))
-
-    def run_all() -> int:
-        return sum(walk_layer(rows, *arguments) * channels for rows, channels, arguments in walks)
-
-    return run_all
+def fan_out(plan: CorePlan, source: npt.NDArray[Any]) -> Callable[[], int]:
+    """Return a run of the simulator's ``accumulate`` alone, over one layer's events [N, T, C, H, W]: what the roofline bounds."""
+    payloads, run = channels_last(source.astype(np.int8)), plan.groups * plan.lanes
+    scale = (plan.lanes, plan.lanes, 1)
+    steps = np.array([plan.row_step, plan.column_step, plan.row_weight_step, plan.column_weight_step, plan.channel_step]) * plan.lanes
+    current = np.zeros(plan.shape[1] * plan.shape[2] * run, np.int32)
+    arguments = (plan.source_shape[2], plan.rows * scale, plan.columns * scale, steps, plan.weights.reshape(-1), run, current)
+    return partial(walk_layer, payloads.reshape(-1, *payloads.shape[2:]), *arguments)
 
 
 def check(name: str, trace: Trace, result: Result) -> None:
@@ -114,14 +107,17 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
         raise SystemExit("error: the simulator counted no operations")
     for peer, execution in peers.items():
         check(f"{name} at {rate:.0%}, {peer}", trace, execution.run(events))
-    operations = int(trace.sops.sum())
-    walk = fan_out(chip.plans, benchmark, trace)
-    if walk() != operations:
-        raise SystemExit(f"error: {name} at {rate:.0%}: the fan-out alone walks another number of operations than {operations}")
+    of_layer = trace.sops.sum(0)
+    operations, busiest = int(of_layer.sum()), int(of_layer.argmax())
+    plan = chip.plans[busiest]
+    walk = fan_out(plan, (events, *trace.spikes)[busiest])
+    if walk() * plan.shape[0] != of_layer[busiest]:
+        raise SystemExit(f"error: {name} at {rate:.0%}: the fan-out alone walks another number of operations than {of_layer[busiest]}")
+    alone = f"fan-out alone, busiest layer, runs of {plan.groups * plan.lanes}"
     executions: dict[str, Callable[[], object]] = {
         "simulator": lambda: chip.run(events, timing=False),
         "simulator, exact timing": lambda: chip.run(events),
-        "its fan-out alone": walk,
+        alone: walk,
         **{peer: partial(execution.run, events) for peer, execution in peers.items()},
         "additions alone (the roofline)": roofline(operations),
     }
@@ -129,12 +125,12 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
     simulator, fastest = (statistics.median(seconds[e]) for e in ("simulator", "additions alone (the roofline)"))
     rows = []
     for execution, times in seconds.items():
-        median = statistics.median(times)
+        median, done = statistics.median(times), int(of_layer[busiest]) if execution == alone else operations
         rows.append({
-            "network": name, "rate": rate, "rates": benchmark.rates, "samples": len(events), "timesteps": TIMESTEPS, "operations": operations,
+            "network": name, "rate": rate, "rates": benchmark.rates, "samples": len(events), "timesteps": TIMESTEPS, "operations": done,
             "execution": execution, "seconds": times, "median_s": median, "min_s": min(times), "max_s": max(times),
-            "operations_per_second": operations / median, "times_simulator": median / simulator,
-            "share_of_roofline": fastest / median,
+            "operations_per_second": done / median, "times_simulator": median / simulator,
+            "share_of_roofline": done / median / (operations / fastest),
         })  # fmt: skip
     return rows
 
