@@ -37,7 +37,8 @@ YOSYS_SCRIPT = """read_rtlil <<design
 design
 proc
 opt_clean -purge
-attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove unused_bits -remove keep
+attrmap -remove src -remove unused_bits -remove keep
+attrmap -modattr -remove generator -remove top
 write_verilog
 """
 """Turns processes into assignments, which are defined from time 0 on in every simulator, and leaves out what nothing but a trace reads."""

@@ -1,0 +1,172 @@
+"""The emitted Verilog in a simulator, against the simulated chip: values, cycles and arrivals."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikefold.data.errors import SpikefoldError
+from spikefold.hw.cosim import NEVER_SEEN, run_rtl
+from spikefold.quantize.trace import Trace, compare
+from spikefold.sim.engine import Chip
+from tests.cases import CASES
+from tests.hw.builds import build, self_check
+from tests.random_networks import Case, random_case
+
+TIMED = {"spikes", "potentials", "scores", "arrivals", "cycles"}
+VALUES = {"spikes", "potentials", "scores"}
+GROUP = 10
+
+
+def expected(case: Case, gaps: Any = None) -> Trace:
+    return Chip(case.network, case.chip).run(case.events, potentials=True, gaps=gaps)
+
+
+def gaps_of(case: Case, kind: str) -> Any:
+    return {"isolated": None, "back-to-back": 0, "mixed": [n * 2 % 5 for n in range(len(case.events))]}[kind]
+
+
+def rtl(folder: Path, case: Case, **options: Any) -> Trace:
+    return run_rtl(folder, case.network, case.chip, case.events, **options)
+
+
+@pytest.mark.parametrize(
+    ("seed", "gaps"), [(2, "mixed"), (16, "back-to-back"), (20, "mixed"), (35, "isolated"), (36, "mixed"), (41, "back-to-back"), (44, "mixed")]
+)
+def test_verilog_and_simulated_chip_are_equal_to_the_cycle(tmp_path: Path, seed: int, gaps: str) -> None:
+    case = random_case(seed, small=True)
+    between = gaps_of(case, gaps)
+    comparison = compare(expected(case, between), rtl(build(case, tmp_path / "build"), case, gaps=between))
+    assert comparison.first is None, str(comparison.first)
+    assert {kind for kind, count in comparison.compared.items() if count} == TIMED
+
+
+@pytest.mark.parametrize(("seed", "idle", "blocked"), [(19, 0.6, 0.0), (19, 0.0, 0.8), (23, 0.4, 0.6)])
+def test_stalls_of_the_host_change_no_value(tmp_path: Path, seed: int, idle: float, blocked: float) -> None:
+    case = random_case(seed, small=True)
+    got = rtl(build(case, tmp_path / "build"), case, gaps=0, idle=idle, blocked=blocked, seed=seed)
+    comparison = compare(expected(case, 0), got)
+    assert comparison.first is None, str(comparison.first)
+    assert got.timing is None
+    assert {kind for kind, count in comparison.compared.items() if count} == VALUES
+
+
+def test_verilator_runs_the_same_bench(tmp_path: Path) -> None:
+    case = random_case(2, small=True)
+    comparison = compare(expected(case, 1), rtl(build(case, tmp_path / "build"), case, gaps=1, simulator="verilator"))
+    assert comparison.first is None, str(comparison.first)
+    assert {kind for kind, count in comparison.compared.items() if count} == TIMED
+
+
+@pytest.mark.parametrize("start", range(0, len(CASES), GROUP))
+def test_boundary_vectors_pass_their_own_bench(tmp_path: Path, start: int) -> None:
+    # The bench in the build compares spikes, potentials, scores, cycles and arrivals, and takes no Python.
+    for number, case in enumerate(CASES[start : start + GROUP]):
+        ran = self_check(build(case, tmp_path / str(number)))
+        assert (ran.returncode, ran.stdout.split(":")[0]) == (0, "PASS"), f"{case.name}: {ran.stdout}"
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return random_case(35, small=True)
+
+
+@pytest.fixture
+def folder(case: Case, tmp_path: Path) -> Path:
+    return build(case, tmp_path / "build")
+
+
+def patch(folder: Path, file: str, old: str, new: str) -> None:
+    """Replace what is in a file of the build exactly once."""
+    text = (folder / file).read_text()
+    assert text.count(old) == 1, old
+    (folder / file).write_text(text.replace(old, new))
+
+
+def test_a_chip_that_hangs_ends_by_the_watchdog_and_is_a_difference(folder: Path, case: Case) -> None:
+    patch(folder, "rtl/spikefold.v", ".s_axis_tready(s_axis_tready)", ".s_axis_tready()")
+    patch(folder, "rtl/spikefold.v", ".s_axis_tvalid(s_axis_tvalid)", ".s_axis_tvalid(1'b0)")
+    patch(folder, "tb/harness.v", ".s_axis_tready(s_axis_tready)", ".s_axis_tready()")
+    patch(folder, "tb/harness.v", "    integer log;", "    assign s_axis_tready = 1'b0;\n    integer log;")
+    got = rtl(folder, case, watchdog_cycles=3000)
+    comparison = compare(expected(case), got)
+    assert comparison.first is not None
+    assert (comparison.first.timestep, comparison.first.got) == (0, NEVER_SEEN)
+    assert (got.scores == NEVER_SEEN).all()
+
+
+def test_a_chip_that_stops_on_the_way_keeps_what_it_did(folder: Path, case: Case) -> None:
+    # The result is never taken, so the chip waits with the first inference's.
+    patch(folder, "tb/test_spikefold.py", "dut.m_axis_tready.value = 1, 0, 1", "dut.m_axis_tready.value = 1, 0, 0")
+    got = rtl(folder, case, watchdog_cycles=3000)
+    assert got.potentials is not None
+    assert (got.potentials[-1][0] != NEVER_SEEN).all()
+    comparison = compare(expected(case), got)
+    assert comparison.first is not None
+    assert comparison.first.got == NEVER_SEEN
+    assert got.timing is not None
+    assert (got.timing.cycles == NEVER_SEEN).any()
+
+
+def test_an_x_is_a_difference(folder: Path, case: Case) -> None:
+    image = folder / "mem" / "layer0_weights.hex"
+    image.write_text("\n".join("x" * len(line) for line in image.read_text().splitlines()) + "\n")
+    got = rtl(folder, case, watchdog_cycles=3000)
+    assert got.potentials is not None
+    assert (got.potentials[0] == NEVER_SEEN).any()
+    comparison = compare(expected(case), got)
+    assert comparison.first is not None
+    assert comparison.first.layer == case.network.populations[0].name
+
+
+def test_a_wrong_weight_is_a_difference_with_its_place(folder: Path, case: Case) -> None:
+    image = folder / "mem" / "layer1_weights.hex"
+    image.write_text("".join(f"{int(line, 16) ^ 1:0{len(line)}x}\n" for line in image.read_text().splitlines()))
+    comparison = compare(expected(case), rtl(folder, case))
+    assert comparison.first is not None
+    assert (comparison.first.layer, comparison.first.sample) == (case.network.populations[1].name, 0)
+    assert f"layer {case.network.populations[1].name!r}, neuron" in str(comparison.first)
+
+
+@pytest.mark.parametrize(
+    ("logged", "instead", "words"),
+    [
+        ("m_axis_tlast", "m_axis_tvalid", "sample 0, class 0: TLAST is 1; it marks the last class alone"),
+        ("m_axis_tuser", "~m_axis_tuser", "sample 0: the chip predicts class"),
+    ],
+)
+def test_what_no_score_shows_is_checked_too(folder: Path, case: Case, logged: str, instead: str, words: str) -> None:
+    line = '"O %0d %h %h %h\\n", cycle, m_axis_tdata, m_axis_tuser, m_axis_tlast'
+    patch(folder, "tb/harness.v", line, line.replace(logged, instead))
+    with pytest.raises(SpikefoldError, match=words):
+        rtl(folder, case)
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_a_simulator_that_is_not_installed_is_one_line(
+    folder: Path, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.path", [path for path in sys.path if not (Path(path) / "verilator").exists()])
+    with pytest.raises(SpikefoldError) as error:
+        rtl(folder, case, simulator=simulator)
+    assert str(error.value) == f"simulator {simulator!r}: it is not installed"
+
+
+def test_verilog_that_does_not_compile_is_one_line(folder: Path, case: Case) -> None:
+    (folder / "rtl" / "broken.v").write_text("module broken(\n")
+    with pytest.raises(SpikefoldError, match=r"^simulator 'icarus': .*broken\.v.*error$|^simulator 'icarus': .*error") as error:
+        rtl(folder, case)
+    assert "\n" not in str(error.value)
+
+
+def test_another_simulator_is_refused_by_name(folder: Path, case: Case) -> None:
+    with pytest.raises(SpikefoldError, match="simulator 'vcs': it must be one of icarus, verilator"):
+        rtl(folder, case, simulator="vcs")
+
+
+def test_events_of_another_shape_are_refused_before_anything_runs(folder: Path, case: Case) -> None:
+    with pytest.raises(SpikefoldError, match="events"):
+        run_rtl(folder, case.network, case.chip, np.zeros((1, 1, 9, 9, 9), np.int8))
