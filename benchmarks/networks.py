@@ -1,6 +1,7 @@
 """The benchmarks' two networks, whose layers all fire at about the rate of their input."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ CALIBRATION_SAMPLES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer's weights, int8 of 8 bits: [out] of a dense one (fan-in follows from its source), [out, kernel side] of a convolution."""
+    """A layer of ``out`` channels: a convolution of a ``kernel``'s side, padded to keep its size, or a dense one (0); ``pool`` comes before."""
 
     out: int
     kernel: int = 0
@@ -53,7 +54,8 @@ def build(name: str, rate: float, timesteps: int, seed: int) -> Benchmark:
     source, rates = "input", [float(events.mean())]
     weights, connections, populations = [], [], []
     for index, layer in enumerate(layers):
-        kind, last = ("conv2d" if layer.kernel else "dense"), index == len(layers) - 1
+        kind: Literal["conv2d", "dense"] = "conv2d" if layer.kernel else "dense"
+        last = index == len(layers) - 1
         pooled = (shape[0], shape[1] // layer.pool, shape[2] // layer.pool)
         fan = (shape[0], layer.kernel, layer.kernel) if layer.kernel else (int(np.prod(pooled)),)
         tensor = np.clip(np.rint(rng.normal(0, 40, (layer.out, *fan))), -127, 127).astype(np.int8)

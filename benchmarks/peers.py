@@ -116,7 +116,7 @@ class TorchFolded:
                 summed = payload.flatten(1) @ self.weights[index].T
             else:
                 summed = torch.nn.functional.conv2d(payload, self.weights[index], stride=connection.stride, padding=connection.padding)
-            current = summed.int().unflatten(0, (samples, timesteps)).reshape(samples, timesteps, *population.shape)
+            current = summed.int().reshape(samples, timesteps, *population.shape)
             gain, threshold, decrement = self.schedules[index]
             fired = torch.empty(current.shape, dtype=torch.bool)
             potential = torch.zeros_like(current[:, 0])

@@ -1,8 +1,8 @@
 """Synaptic operations per second on one thread: the simulator, next to NumPy, torch and a roofline, in one run on the same events.
 
 ``python -m benchmarks.throughput [--out result.json] [--repeats N]`` prints a Markdown table. An operation is one weight added to one neuron for
-one event; every execution is credited with the same count, whatever it computes to get there. Times are the process's CPU time, which other work
-on the machine disturbs less than the clock on the wall. No time is taken before all executions have given the same spikes.
+one event; every execution of a network is credited with the same count, whatever it computes to get there. Times are the process's CPU time,
+which other work on the machine disturbs less than the clock on the wall. No time is taken before all executions have given the same spikes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.kernels import add_rows, walk_layer
-from benchmarks.networks import LAYERS, Benchmark, build
+from benchmarks.networks import LAYERS, build
 from benchmarks.peers import NumpyLoop, Result, TorchFolded
 from spikefold.data.files import write_text
 from spikefold.quantize.chip import ChipConfig
@@ -97,7 +97,7 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
     benchmark = build(name, rate, TIMESTEPS, SEED)
     network, events = benchmark.network, benchmark.events
     chip = Chip(network, CHIP)
-    peers = {
+    peers: dict[str, NumpyLoop | TorchFolded] = {
         "NumPy int32, step by step": NumpyLoop(network, np.int32),
         "NumPy float32, step by step": NumpyLoop(network, np.float32),
         "torch float32, timesteps folded": TorchFolded(network),
@@ -105,8 +105,8 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
     trace = chip.run(events)
     if trace.sops is None:
         raise SystemExit("error: the simulator counted no operations")
-    for peer, execution in peers.items():
-        check(f"{name} at {rate:.0%}, {peer}", trace, execution.run(events))
+    for peer, other in peers.items():
+        check(f"{name} at {rate:.0%}, {peer}", trace, other.run(events))
     of_layer = trace.sops.sum(0)
     operations, busiest = int(of_layer.sum()), int(of_layer.argmax())
     plan = chip.plans[busiest]
@@ -118,7 +118,7 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
         "simulator": lambda: chip.run(events, timing=False),
         "simulator, exact timing": lambda: chip.run(events),
         alone: walk,
-        **{peer: partial(execution.run, events) for peer, execution in peers.items()},
+        **{peer: partial(other.run, events) for peer, other in peers.items()},
         "additions alone (the roofline)": roofline(operations),
     }
     seconds = measure(executions, repeats)
@@ -147,7 +147,7 @@ def main() -> None:
     """Measure, print the table, and write it as JSON where ``--out`` asks for it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description="Synaptic operations per second on one thread.")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write every time as JSON too")
-    parser.add_argument("--repeats", type=int, default=9, metavar="N", help="runs of each execution (9)")
+    parser.add_argument("--repeats", type=int, default=15, metavar="N", help="runs of each execution (15)")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats {options.repeats}: it must be at least 1")
