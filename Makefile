@@ -25,6 +25,7 @@ check: setup
 
 verify-deep: setup
 	$(BIN)/python -m tests.equivalence.deep
+	$(BIN)/python -m tests.equivalence.mutate
 
 bench: setup
 	$(BIN)/python -m benchmarks.throughput

@@ -19,11 +19,12 @@ import numpy.typing as npt
 
 from spikefold.data.errors import SpikefoldError
 from spikefold.hw.interface import Interface
+from spikefold.hw.layer import LayerConfig
 from spikefold.hw.stimulus import Stimulus, stimulus
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
 from spikefold.quantize.reference import check_events
-from spikefold.quantize.trace import Timing, Trace, idle_steps
+from spikefold.quantize.trace import Difference, Timing, Trace, idle_steps
 
 __all__ = ["NEVER_SEEN", "SIMULATORS", "run_rtl"]
 
@@ -137,6 +138,7 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
     begins: list[int] = []
     arrivals: list[list[tuple[int, ...]]] = [[] for _ in plans]
     results: list[tuple[int, int, int]] = []
+    faults: list[Difference] = []
     for line in log.splitlines():
         kind, *fields = line.split()
         if kind == "S":
@@ -150,11 +152,14 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
         elif kind == "W":
             d = int(fields[0])
             worked = sent.get(len(begins) - 1 - (d + 1))
-            if worked is None:
-                raise SimulationError(f"core {d}: it updated a word in step {len(begins) - 1}, in which it has no timestep")
-            store_word(interface, d, fields[2:], spikes[d][worked], potentials[d][worked])
+            word = number(fields[2])
+            if worked is None or word >= plans[d].words:
+                faults.append(fault("update out of turn", None, len(begins) - 1, plans[d].name, (word,), 0, 1))
+            elif word != NEVER_SEEN:
+                store_word(interface.layers[d], word, fields[3:], spikes[d][worked], potentials[d][worked])
         elif kind == "O":
             results.append((sign_extended(number(fields[1]), interface.score_width), number(fields[2]), number(fields[3])))
+    scores, wrong = read_scores(results, samples, interface)
     cycles = np.full(played.steps, NEVER_SEEN, np.int64)
     lengths = np.diff(np.array(begins, np.int64))[: played.steps]
     cycles[: len(lengths)] = lengths
@@ -167,24 +172,33 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
         populations=tuple(p.name for p in interface.network.populations),
         spikes=tuple(spikes),
         potentials=tuple(potentials),
-        scores=read_scores(results, samples, len(interface.network.class_names)),
+        scores=scores,
         timing=timing if timed else None,
+        faults=(*faults, *wrong),
     )
 
 
-def read_scores(results: list[tuple[int, int, int]], samples: int, classes: int) -> npt.NDArray[np.int64]:
-    """Return the scores [N, classes] of the results (score, TUSER, TLAST); a wrong TLAST or prediction, which no score shows, is an error."""
-    if len(results) > samples * classes:
-        raise SimulationError(f"results: the chip gave {len(results)} scores; {samples * classes} are expected")
+def fault(kind: str, sample: int | None, timestep: int, layer: str, neuron: tuple[int, ...], expected: int, got: int) -> Difference:
+    """Return something that the hardware did and that no trace can hold."""
+    return Difference(kind=kind, sample=sample, timestep=timestep, layer=layer, neuron=neuron, expected=expected, got=got)
+
+
+def read_scores(results: list[tuple[int, int, int]], samples: int, interface: Interface) -> tuple[npt.NDArray[np.int64], list[Difference]]:
+    """Return the scores [N, classes] of the results (score, TUSER, TLAST), and what no score shows: one too many, a wrong TLAST or prediction."""
+    network = interface.network
+    classes, layer, last_timestep = len(network.class_names), network.populations[-1].name, network.timesteps - 1
     scores = np.full((samples, classes), NEVER_SEEN, np.int64)
-    for index, (score, label, last) in enumerate(results):
+    faults = []
+    if len(results) > scores.size:
+        faults.append(fault("number of scores", samples - 1, last_timestep, layer, (), scores.size, len(results)))
+    for index, (score, label, last) in enumerate(results[: scores.size]):
         n, c = divmod(index, classes)
         scores[n, c] = score
         if last != (c == classes - 1):
-            raise SimulationError(f"sample {n}, class {c}: TLAST is {'X' if last == NEVER_SEEN else last}; it marks the last class alone")
-        if last and NEVER_SEEN not in scores[n] and label != scores[n].argmax():
-            raise SimulationError(f"sample {n}: the chip predicts class {label}; its own scores say {scores[n].argmax()}")
-    return scores
+            faults.append(fault("TLAST", n, last_timestep, layer, (c,), int(c == classes - 1), last))
+        elif last and NEVER_SEEN not in scores[n] and label != scores[n].argmax():
+            faults.append(fault("predicted class", n, last_timestep, layer, (), int(scores[n].argmax()), label))
+    return scores, faults
 
 
 def number(text: str) -> int:
@@ -200,14 +214,9 @@ def sign_extended(value: int, bits: int) -> int:
     return value if value == NEVER_SEEN else value - ((value >> (bits - 1) & 1) << bits)
 
 
-def store_word(interface: Interface, d: int, fields: list[str], spikes: npt.NDArray[np.bool_], potentials: npt.NDArray[np.int64]) -> None:
+def store_word(layer: LayerConfig, word: int, fields: list[str], spikes: npt.NDArray[np.bool_], potentials: npt.NDArray[np.int64]) -> None:
     """Put one updated word into the arrays [C, H, W] of its timestep; an X stays NEVER_SEEN."""
-    layer = interface.layers[d]
-    word, fired, packed = (number(text) for text in fields)
-    if word == NEVER_SEEN:
-        return
-    if word >= layer.plan.words:
-        raise SimulationError(f"core {d}: it updated word {word}, of {layer.plan.words}")
+    fired, packed = (number(text) for text in fields)
     pixel, group = divmod(word, layer.plan.groups)
     y, x = divmod(pixel, layer.plan.shape[2])
     bits = layer.population.potential_bits

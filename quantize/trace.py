@@ -37,7 +37,7 @@ class Trace:
     """Spikes (bool [N, T, C, H, W] a population), potentials after reset (int64, same shape), scores [N, classes].
 
     ``clamps`` counts per population how often the width clamped a value; ``sops`` [N, connections] the synaptic operations.
-    A part that was not recorded is None.
+    A part that was not recorded is None. ``faults`` are what a run did that no other part can hold: a score too many, an update out of turn.
     """
 
     populations: tuple[str, ...]
@@ -47,6 +47,7 @@ class Trace:
     clamps: tuple[int, ...] | None = None
     sops: Int | None = None
     timing: Timing | None = None
+    faults: tuple["Difference", ...] = ()
 
     @property
     def predictions(self) -> Int:
@@ -135,6 +136,9 @@ def compare(expected: Trace, got: Trace) -> Comparison:
             x, y = _aligned(a, b)
             note("arrivals", layer, x, y, False, steps=np.maximum(x[:, 0], y[:, 0]))
         note("cycles", last, expected.timing.cycles, got.timing.cycles, False)
+    for fault in (*expected.faults, *got.faults):
+        compared["faults"] = differing["faults"] = differing.get("faults", 0) + 1
+        found.append(((fault.sample or 0, fault.timestep, last), fault))
     if not any(compared.values()):
         raise SpikefoldError("traces: nothing was compared")
     first = min(found, key=lambda item: item[0])[1] if found else None

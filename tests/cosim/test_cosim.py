@@ -134,15 +134,16 @@ def test_a_wrong_weight_is_a_difference_with_its_place(folder: Path, case: Case)
 @pytest.mark.parametrize(
     ("logged", "instead", "words"),
     [
-        ("m_axis_tlast", "m_axis_tvalid", "sample 0, class 0: TLAST is 1; it marks the last class alone"),
-        ("m_axis_tuser", "~m_axis_tuser", "sample 0: the chip predicts class"),
+        ("m_axis_tlast", "m_axis_tvalid", "TLAST: sample 0, "),
+        ("m_axis_tuser", "~m_axis_tuser", "predicted class: sample 0, "),
     ],
 )
 def test_what_no_score_shows_is_checked_too(folder: Path, case: Case, logged: str, instead: str, words: str) -> None:
     line = '"O %0d %h %h %h\\n", cycle, m_axis_tdata, m_axis_tuser, m_axis_tlast'
     patch(folder, "tb/harness.v", line, line.replace(logged, instead))
-    with pytest.raises(SpikefoldError, match=words):
-        rtl(folder, case)
+    comparison = compare(expected(case), rtl(folder, case))
+    assert comparison.differing["faults"] > 0
+    assert str(comparison.first).startswith(words)
 
 
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])

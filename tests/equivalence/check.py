@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spikefold.flow import merge
 from spikefold.quantize import reference
 from spikefold.quantize.trace import Comparison, Trace, compare
 from tests import oracle
@@ -19,6 +20,7 @@ from tests.random_networks import Case
 
 __all__ = ["CHECKS", "check_reference", "check_rtl", "check_simulator", "describe_difference"]
 
+RTL_INFERENCES = 4
 Check = Callable[[Case], tuple[Comparison, Trace, Trace]]
 
 
@@ -37,18 +39,28 @@ def check_simulator(case: Case) -> tuple[Comparison, Trace, Trace]:
     return compare(expected, got), expected, got
 
 
-def check_rtl(case: Case, *, simulator: str = "icarus", gaps: int | None = 0) -> tuple[Comparison, Trace, Trace]:
-    """The emitted Verilog against the simulator, timing included; inferences follow each other at once."""
+def check_rtl(case: Case, *, simulator: str = "icarus", stalled: bool = False) -> tuple[Comparison, Trace, Trace]:
+    """The emitted Verilog against the simulator, timing included, on inferences that follow each other at once, with gaps, and isolated.
+
+    With ``stalled`` the same again behind a host that is idle or blocks at random: then all but the timing is compared.
+    """
     from spikefold.hw.cosim import run_rtl
     from spikefold.hw.generate import generate
     from spikefold.sim.engine import Chip
 
     chip = Chip(case.network, case.chip)
-    expected = chip.run(case.events, potentials=True, gaps=gaps)
+    events = np.resize(case.events, (max(RTL_INFERENCES, len(case.events)), *case.events.shape[1:]))
+    gaps = [(0, 1, chip.depth, 0, chip.depth + 2)[n % 5] for n in range(len(events))]
+    expected = chip.run(events, potentials=True, gaps=gaps)
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
-        generate(case.network, case.chip, Path(name), case.events, chip.run(case.events, potentials=True))
-        got = run_rtl(Path(name), case.network, case.chip, case.events, simulator=simulator, gaps=gaps)
-    return compare(expected, got), expected, got
+        build = Path(name)
+        generate(case.network, case.chip, build, events[:1], chip.run(events[:1], potentials=True))
+        got = run_rtl(build, case.network, case.chip, events, simulator=simulator, gaps=gaps)
+        comparison = compare(expected, got)
+        if stalled:
+            other = run_rtl(build, case.network, case.chip, events, simulator=simulator, gaps=gaps, idle=0.3, blocked=0.5, seed=len(events))
+            comparison = merge([comparison, compare(expected, other)])
+    return comparison, expected, got
 
 
 CHECKS: dict[str, Check] = {"reference": check_reference, "simulator": check_simulator, "rtl": check_rtl}

@@ -1,8 +1,9 @@
 """The long comparison: random networks through reference, simulator and emitted Verilog.
 
 ``python -m tests.equivalence.deep [--networks 1000] [--rtl 100] [--verilator 30] [--seed S] [--out FILE]``. Of the networks, every tenth is
-large; the Verilog runs small ones, back-to-back and isolated in turn, with every cycle and arrival compared. It prints what was
-compared, and exits with 1 on any difference, on a boundary that was never met, or where too few networks fire.
+large; the Verilog runs small ones, their inferences back-to-back, with gaps and isolated: once with the host always ready, where every cycle and
+arrival is compared, and once with idle inputs and blocked outputs. It prints what was compared, and exits with 1 on any difference, on
+a boundary that was never met, or where too few networks fire.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -47,8 +49,8 @@ class Tally:
         self.seconds += time.perf_counter() - began
         self.networks += 1
         for kind, count in comparison.compared.items():
-            self.compared[kind] += count
-            self.differing[kind] += comparison.differing[kind]
+            self.compared[kind] = self.compared.get(kind, 0) + count
+            self.differing[kind] = self.differing.get(kind, 0) + comparison.differing[kind]
         difference = describe_difference(comparison, expected, got)
         if difference is not None:
             self.networks_differing += 1
@@ -105,20 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     for simulator, count, skip in (("icarus", options.rtl, 0), ("verilator", options.verilator, options.rtl)):
         if count:
-            turns = Turns(simulator)
-            tallies.append(run_all(Tally(name=f"simulator and Verilog, {simulator}"), hardware(count, skip), turns, count, console))
+            check = partial(check_rtl, simulator=simulator, stalled=True)
+            tallies.append(run_all(Tally(name=f"simulator and Verilog, {simulator}"), hardware(count, skip), check, count, console))
     return conclude(options, tallies, boundaries, lively / options.networks, console)
-
-
-class Turns:
-    """A check of the Verilog that runs inferences back-to-back and isolated in turn."""
-
-    def __init__(self, simulator: str) -> None:
-        self.simulator, self.turn = simulator, 0
-
-    def __call__(self, case: Case) -> tuple:
-        self.turn += 1
-        return check_rtl(case, simulator=self.simulator, gaps=0 if self.turn % 2 else None)
 
 
 def conclude(options: argparse.Namespace, tallies: Sequence[Tally], boundaries: dict[str, int], lively: float, console: Console) -> int:

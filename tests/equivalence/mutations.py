@@ -77,6 +77,8 @@ REFERENCE = (
     reference("reference-soft-not-clamped", "LIF.5a", "clamp(np.where(fired, summed - decrement, summed), population)",
               "(np.where(fired, summed - decrement, summed), 0)", "a soft reset leaves the width"),
     reference("reference-decrement-early", "LIF.5a", "at(population.decrement, t)", "at(population.decrement, 0)", "the first decrement throughout"),
+    reference("reference-reset-order", "LIF.5a", "np.where(fired, summed - decrement, summed)", "np.where(fired, leaked + drive - decrement, summed)",
+              "the reset comes before the clamp"),
     reference("reference-hard-zero", "LIF.5b", "np.where(fired, load, summed)", "np.where(fired, 0, summed)", "a hard reset forgets its load"),
     reference("reference-load-early", "LIF.5b", "at(population.load, t)", "at(population.load, 0)", "the first load throughout"),
     reference("reference-none-forgets", "LIF.5c", "potential = summed  # [LIF.5c]", "potential = leaked  # [LIF.5c]",
@@ -125,6 +127,8 @@ KERNEL = (
            "a soft reset subtracts the threshold"),
     kernel("kernel-soft-not-clamped", "LIF.5a", "after = min(max(lowered, low), high) if saturate else lowered", "after = lowered",
            "a soft reset leaves the width"),
+    kernel("kernel-reset-order", "LIF.5a", "lowered = summed - decrement[c] if fired", "lowered = total - decrement[c] if fired",
+           "the reset comes before the clamp"),
     kernel("kernel-hard-adds", "LIF.5b", "after = load[c] if fired", "after = summed + load[c] if fired", "a hard reset adds its load"),
     kernel("kernel-none-resets", "LIF.5c", "after = summed  # [LIF.5c]", "after = 0 if fired else summed  # [LIF.5c]",
            "a neuron without a reset resets"),
@@ -175,6 +179,8 @@ KERNEL = (
 )  # fmt: skip
 
 UPDATE = "hw/update.py"
+CORE = "hw/core.py"
+CHIP = "hw/chip.py"
 ACCUMULATE = "hw/accumulate.py"
 EMITTER = "hw/emitter.py"
 
@@ -196,6 +202,14 @@ RTL = (
     rtl("rtl-hard-zero", "LIF.5b", 'Mux(self.fired, parameter("load", 3), summed)', "Mux(self.fired, 0, summed)", "a hard reset forgets its load"),
     rtl("rtl-none-resets", "LIF.5c", "self.potential.eq(summed)  # [LIF.5c]", "self.potential.eq(Mux(self.fired, 0, summed))  # [LIF.5c]",
         "a neuron without a reset resets"),
+    rtl("rtl-leak-kind", "LIF.2b", 'population.leak_kind == "none":', 'population.leak_kind in ("none", "shift"):', "a leak by shift is none"),
+    rtl("rtl-bank-stuck", "bank", "filling.eq(~filling)", "filling.eq(filling)", "the banks are never swapped", file=CORE),
+    rtl("rtl-bank-read", "bank", "filled = filling == number", "filled = filling == 0", "both banks are filled in one step and used in the next",
+        file=CORE),
+    rtl("rtl-tick-lost", "tick", "next_run.eq(beat.kind == TICK)", "next_run.eq((beat.kind == TICK) & ~self.s_axis_tlast)",
+        "an inference loses its last timestep", file=CHIP),
+    rtl("rtl-first-lost", "tick", "first.eq(self.s_axis_tlast)", "first.eq(0)", "only the first inference begins", file=CHIP),
+    rtl("rtl-barrier-early", "timing", "(ticked | ~begun)", "(taken | ticked | ~begun)", "a step ends with its tick, not after it", file=CHIP),
     rtl("rtl-not-cleared", "bank", "self.clear.eq(running)", "self.clear.eq(0)", "currents stay for the next step", file=UPDATE),
     rtl("rtl-first", "state", "Mux(first, initial, previous[lane])", "previous[lane]", "an inference starts from the end of the one before",
         file=UPDATE),

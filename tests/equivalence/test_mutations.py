@@ -8,7 +8,7 @@ import pytest
 
 import spikefold
 from tests.cases import CASES
-from tests.equivalence.mutate import RTL_CASES, main, run_mutation
+from tests.equivalence.mutate import CHECK_OF_TARGET, RTL_CASES, cases_for, main, run_mutation
 from tests.equivalence.mutations import MUTATIONS, TAGS, Mutation
 
 PACKAGE = Path(spikefold.__file__).parent
@@ -99,3 +99,19 @@ def test_the_command_fails_when_one_survives(capsys: pytest.CaptureFixture[str])
 
 def test_the_hardware_cases_exist():
     assert set(RTL_CASES) <= {case.name for case in CASES}
+
+
+SAMPLE = {
+    "reference": ("reference-drive-half-down", "reference-strict", "reference-schedule", "reference-sum-not-clamped"),
+    "kernel": ("kernel-strict", "kernel-not-cleared", "kernel-payload-sign", "kernel-soft-threshold"),
+    "rtl": ("rtl-strict", "rtl-clamp-high", "rtl-schedule", "rtl-bank-stuck", "rtl-tick-lost", "rtl-lane-order", "rtl-column-weight"),
+}
+
+
+@pytest.mark.parametrize("name", [name for names in SAMPLE.values() for name in names])
+def test_a_sample_of_the_mutations_is_killed(name: str, tmp_path: Path):
+    chosen = next(m for m in MUTATIONS if m.name == name)
+    cases = tmp_path / "cases"
+    cases.write_bytes(pickle.dumps(cases_for(chosen.check or CHECK_OF_TARGET[chosen.target])))
+    outcome = run_mutation(chosen, cases)
+    assert outcome.good, outcome.detail
