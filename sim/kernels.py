@@ -33,11 +33,11 @@ def accumulate(payloads: I8, width: int, rows: I64, columns: I64, steps: I64, we
             for i in range(rows[y, 2]):
                 for j in range(columns[x, 2]):
                     neuron = rows[y, 0] + i * steps[0] + columns[x, 0] + j * steps[1]
-                    reached = current[neuron : neuron + run]
-                    # Unsigned: an index that might count from the end would keep the loop from being vectorised.
-                    weight = np.uint64(rows[y, 1] - i * steps[2] + columns[x, 1] - j * steps[3] + channel * steps[4])
-                    for k in range(np.uint64(run)):
-                        reached[k] += np.int32(weights[weight + k]) * payload
+                    weight = rows[y, 1] - i * steps[2] + columns[x, 1] - j * steps[3] + channel * steps[4]
+                    # Slices: an index that might count from the end would keep the loop from being vectorised.
+                    reached, synapses = current[neuron : neuron + run], weights[weight : weight + run]
+                    for k in range(run):
+                        reached[k] += np.int32(synapses[k]) * payload
                     walked += 1
     return walked
 
