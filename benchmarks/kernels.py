@@ -3,8 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.sim.jit import kernel
-from spikefold.sim.kernels import accumulate
+from spikefold.sim.kernels import accumulate, kernel
 
 __all__ = ["add_rows", "walk_layer"]
 

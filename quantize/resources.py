@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import SPIKE_PAYLOAD_BITS, Network
-from spikefold.quantize.schedule import layer_parameters
+from spikefold.quantize.parameters import layer_parameters
 from spikefold.quantize.widths import address_bits, score_bits
 
 if TYPE_CHECKING:

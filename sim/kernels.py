@@ -4,16 +4,24 @@ Arrays are channel-last: a source is [samples, timesteps, pixels, channels], and
 the channels padded to whole words of ``lanes``. Kernels allocate nothing and read no globals; each names what it writes.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.sim.jit import kernel
+__all__ = ["accumulate", "kernel", "run_layer", "time_link"]
 
-__all__ = ["run_layer", "time_link"]
-
+Function = TypeVar("Function", bound=Callable[..., Any])
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+
+
+def kernel(function: Function) -> Function:
+    """Compile ``function`` in nopython mode, cached on disk: the one set of JIT options that every kernel uses."""
+    return cast(Function, numba.njit(cache=True, nogil=True, boundscheck=False)(function))
 
 
 @kernel
