@@ -9,8 +9,8 @@ from amaranth.lib import data
 
 from spikefold.hw.memory import Rom
 from spikefold.quantize.network import Connection, Network, Population
-from spikefold.quantize.placement import CorePlan
 from spikefold.quantize.parameters import NEURON_PARAMETERS, Parameter, layer_parameters
+from spikefold.quantize.placement import CorePlan
 from spikefold.quantize.widths import address_bits, score_bits
 
 __all__ = ["LayerConfig", "Schedule", "event_layout"]
