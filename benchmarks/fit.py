@@ -19,11 +19,13 @@ from spikefold.hw.generate import generate
 from spikefold.hw.interface import Interface
 from spikefold.quantize import network_file
 from spikefold.quantize.chip import load_chip
+from spikefold.quantize.float_file import load_float
+from spikefold.quantize.fold import fold
 from spikefold.quantize.placement import place
 from spikefold.quantize.resources import block_rams, core_memories, multipliers
 from spikefold.sim.engine import Chip
 
-NETWORK = Path("examples/models/digits/net.safetensors")
+MODEL = Path("examples/models/digits/model.safetensors")
 CHIP = Path("examples/chips/up5k.toml")
 WORK = Path("build/fit")
 DEVICE = ("--up5k", "--package", "sg48")
@@ -63,11 +65,12 @@ def tool(name: str, *arguments: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description="Synthesise, place and route a network's chip for a Lattice UP5K.")
-    parser.add_argument("network", nargs="?", type=Path, default=NETWORK)
+    parser.add_argument("network", nargs="?", type=Path, help="an integer network; by default the digits model that comes with the project, folded")
     parser.add_argument("--chip", type=Path, default=CHIP)
     parser.add_argument("--out", type=Path, help="write the figures as JSON too")
     options = parser.parse_args()
-    network, chip = network_file.load(options.network), load_chip(options.chip)
+    network = fold(load_float(MODEL)).network if options.network is None else network_file.load(options.network)
+    chip = load_chip(options.chip)
     plans = place(network, chip)
     estimate = {
         "block RAMs": sum(block_rams(m, chip) for plan in plans for m in core_memories(network, plan, chip)),
