@@ -1,0 +1,45 @@
+"""What a network takes of a device: the digits model that comes with the project fits a UP5K, and a smaller device is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spikefold.data.errors import ChipError
+from spikefold.quantize.chip import load_chip
+from spikefold.quantize.float_file import load_float
+from spikefold.quantize.fold import fold
+from spikefold.quantize.placement import place
+from spikefold.quantize.resources import Memory, block_rams
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+UP5K = load_chip(EXAMPLES / "chips" / "up5k.toml")
+
+
+def test_the_digits_model_fits_a_up5k():
+    network = fold(load_float(EXAMPLES / "models" / "digits" / "model.safetensors")).network
+    assert (UP5K.block_rams, UP5K.multipliers) == (30, 8)
+    place(network, UP5K)
+    # What Yosys and nextpnr place too: see benchmarks/fit.py.
+    place(network, replace(UP5K, block_rams=25, multipliers=3))
+    with pytest.raises(ChipError, match=r"^layer 'readout' block_rams: 25 needed up to here \(estimated\); chip 'up5k' has 24$"):
+        place(network, replace(UP5K, block_rams=24))
+    with pytest.raises(ChipError, match=r"^layer 'hidden' multipliers: 3 needed up to here \(estimated\); chip 'up5k' has 2$"):
+        place(network, replace(UP5K, multipliers=2))
+
+
+@pytest.mark.parametrize(
+    ("words", "bits", "writable", "expected"),
+    [
+        (256, 16, True, 1),
+        (257, 16, True, 2),
+        (512, 8, True, 1),
+        (4096, 1, True, 1),
+        (4096, 8, False, 8),
+        (1, 1, True, 1),
+        (16, 16, False, 0),
+        (17, 16, False, 1),
+    ],
+)
+def test_block_rams_of_a_memory_on_a_up5k(words: int, bits: int, writable: bool, expected: int):
+    assert block_rams(Memory(name="m", words=words, bits=bits, writable=writable), UP5K) == expected
