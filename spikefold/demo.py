@@ -13,7 +13,7 @@ from typing import Any, Literal
 import spikefold
 from spikefold import flow, rtl
 from spikefold.data.errors import DataError
-from spikefold.data.files import write_text
+from spikefold.data.files import MODEL, SUMMARY, write_text
 from spikefold.quantize import network_file
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.float_file import load_float
@@ -26,7 +26,6 @@ RECIPES = Path(__file__).parent / "examples" / "recipes"
 """The recipes that come with the package, one a data set and named for it, with underscores."""
 RTL_SAMPLES = {"digits": 20}
 RTL_SAMPLES_OTHERS = 3
-MODEL = "model.safetensors"
 PACKAGES = ("numpy", "torch", "numba", "amaranth", "cocotb")
 
 
@@ -86,7 +85,7 @@ def demo(
         "seconds": seconds,
         "versions": versions() | {"simulator": simulator},
     }
-    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import DataError
+from spikefold.data.files import MANIFEST
 from spikefold.flow import Progress, comparison_table, events_of, inference_cycles, merge, sample_count, shifted
 from spikefold.quantize import network_file, reference
 from spikefold.quantize.chip import ChipConfig
@@ -19,9 +20,8 @@ from spikefold.quantize.network import Network
 from spikefold.quantize.trace import Comparison, compare
 from spikefold.sim.engine import Chip
 
-__all__ = ["MANIFEST", "Verification", "generate", "read_build", "read_manifest", "verify"]
+__all__ = ["Verification", "generate", "read_build", "read_manifest", "verify"]
 
-MANIFEST = "manifest.json"
 NETWORK = "network.safetensors"
 SIMULATED = ("rtl", "mem", "tb")
 """The folders of a build whose files take part in a simulation."""

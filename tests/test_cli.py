@@ -400,6 +400,15 @@ def test_an_existing_folder_is_not_replaced_unasked(net: Path, tmp_path: Path) -
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 
 
+def test_force_never_replaces_the_current_folder(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "summary.json").write_text("years")
+    monkeypatch.chdir(tmp_path)
+    assert "it is empty" in spikefold("simulate", net, "--samples", "1", "--out", "", "--force").stderr
+    for out in (".", "..", tmp_path):
+        ended_badly(spikefold("simulate", net, "--samples", "1", "--out", out, "--force"), "never replaced")
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+
+
 def test_a_network_whose_data_is_not_known(net: Path, tmp_path: Path) -> None:
     network_file.save(replace(network_file.load(net), provenance={}), tmp_path / "n.safetensors")
     ended_badly(spikefold("simulate", tmp_path / "n.safetensors", "--out", tmp_path / "x"), "provenance names none")

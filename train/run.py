@@ -15,7 +15,7 @@ import torch
 import spikefold
 from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset, load_dataset
-from spikefold.data.files import write_text
+from spikefold.data.files import MODEL, SUMMARY, check_replaceable, write_text
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatNetwork, evaluate
 from spikefold.train.errors import RecipeError, TrainError
@@ -23,9 +23,9 @@ from spikefold.train.network import SpikingNetwork, build_network, to_float_netw
 from spikefold.train.recipe import Recipe, load_recipe
 from spikefold.train.training import Epoch, FitResult, fit, repeatable
 
-__all__ = ["CHECKPOINT", "LOG", "MODEL", "RECIPE", "SUMMARY", "TrainResult", "float_accuracy", "train"]
+__all__ = ["CHECKPOINT", "LOG", "RECIPE", "TrainResult", "float_accuracy", "train"]
 
-RECIPE, MODEL, CHECKPOINT, LOG, SUMMARY = "recipe.toml", "model.safetensors", "checkpoint.pt", "log.jsonl", "summary.json"
+RECIPE, CHECKPOINT, LOG = "recipe.toml", "checkpoint.pt", "log.jsonl"
 EVALUATE_BATCH = 50
 
 
@@ -97,7 +97,9 @@ def _check_data(place: str, plan: Recipe, dataset: Dataset) -> None:
 
 
 def _previous(out: Path) -> Path:
-    return out.with_name(f"{out.name}.previous")
+    # Resolved, since a path such as .. has no name.
+    resolved = out.resolve()
+    return resolved.with_name(f"{resolved.name}.previous")
 
 
 def _open_folder(out: Path, recipe: str, *, resume: bool, force: bool) -> None:
@@ -123,6 +125,7 @@ def _open_folder(out: Path, recipe: str, *, resume: bool, force: bool) -> None:
 
 def _set_aside(out: Path) -> None:
     """Free the name ``out``; the last finished run stays on the disk."""
+    check_replaceable(out)
     previous = _previous(out)
     if previous.exists():
         if not (previous / RECIPE).is_file():

@@ -25,7 +25,7 @@ from spikefold.cli.output import (
     simulator_option,
 )
 from spikefold.data.errors import DataError
-from spikefold.data.files import new_folder, write_text
+from spikefold.data.files import SUMMARY, new_folder, write_text
 
 if TYPE_CHECKING:
     from spikefold.flow import Simulation
@@ -67,7 +67,7 @@ def simulate(
     with new_folder(out, force=force) as folder:
         with progress_bar() as progress:
             result = flow.simulate(network, chip, data, samples=samples, trace_samples=trace_samples, potentials=potentials, progress=progress)
-        write_text(folder / "summary.json", json.dumps(result.summary(), indent=2) + "\n")
+        write_text(folder / SUMMARY, json.dumps(result.summary(), indent=2) + "\n")
         write_text(folder / "firing.svg", firing_svg(network, result.spikes, len(result.predictions)))
         flow.write_trace(result.trace, folder / "trace.npz")
     show(simulation_report(result, out), json_only)

@@ -9,7 +9,7 @@ import click
 
 from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, read_chip, show
 from spikefold.data.errors import DataError
-from spikefold.data.files import write_text
+from spikefold.data.files import MANIFEST, MODEL, SUMMARY, write_text
 
 if TYPE_CHECKING:
     from spikefold.quantize.chip import ChipConfig
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from spikefold.train.training import Epoch
 
 __all__ = ["info", "quantize", "train"]
-
-MODEL = "model.safetensors"
-"""The float network in the folder of a run."""
-MANIFEST = "manifest.json"
-"""What tells a build from other folders."""
 
 
 @click.command(
@@ -43,7 +38,6 @@ def train(recipe: Path, out: Path, resume: bool, force: bool, data_dir: Path | N
     if resume and force:
         raise click.UsageError("--resume and --force exclude each other")
     from spikefold.train.recipe import load_recipe
-    from spikefold.train.run import SUMMARY
     from spikefold.train.run import train as run
 
     epochs = load_recipe(recipe).train.epochs

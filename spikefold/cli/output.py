@@ -30,9 +30,20 @@ __all__ = [
     "simulator_option",
 ]
 
+
+class PathName(click.Path):
+    """A path that is not empty: pathlib would take that for the current folder, as an unset variable in a script gives it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("it is empty; a path is needed", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 Rows = Sequence[Sequence[object]]
-PATH = click.Path(path_type=Path)
+PATH = PathName(path_type=Path)
 Simulator = Literal["icarus", "verilator"]
 DIFFERENT = 1
 """The exit status where a comparison found a difference."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: write beside the target, then rename."""
+"""Files and folders that are whole or not there: written beside the target, then renamed."""
 
 import os
 import shutil
@@ -9,7 +9,14 @@ from pathlib import Path
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["new_folder", "write_bytes", "write_text"]
+__all__ = ["MANIFEST", "MODEL", "SUMMARY", "check_replaceable", "new_folder", "write_bytes", "write_text"]
+
+MODEL = "model.safetensors"
+"""The float network in the folder of a run."""
+MANIFEST = "manifest.json"
+"""What tells a build from other folders."""
+SUMMARY = "summary.json"
+"""What a finished run, simulation or demo leaves."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -38,26 +45,69 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise a SpikefoldError where ``path`` is the current folder, the home folder, or a folder around either."""
+    resolved = Path(os.path.realpath(path))
+    # Not Path.home(), which raises where there is none.
+    home = Path(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111
+    for what, place in (("the current folder", Path.cwd()), ("the home folder", home)):
+        if resolved == place or resolved in place.parents:
+            raise SpikefoldError(f"{path}: it is or holds {what}, which is never replaced; choose another name")
+
+
 @contextmanager
 def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield an empty folder to fill; it takes the name ``path`` only when the block ends well.
 
-    An existing ``path`` is an error unless ``force``, which replaces it at the end.
+    An existing ``path`` is an error unless ``force``, which replaces it at the end: an empty folder, or one with a manifest or summary of
+    ours at its top, and never the current folder, the home folder or one around them. The old folder is removed when the new one has its name.
     """
-    if path.exists() and not force:
-        raise SpikefoldError(f"{path}: it exists already; use --force to replace it, or another name")
-    if path.exists() and not path.is_dir():
-        raise SpikefoldError(f"{path}: it is a file; a folder's name is needed")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    target = Path(os.path.realpath(path))
+    _check_target(path, target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         yield working
         umask = os.umask(0)
         os.umask(umask)
         working.chmod(0o777 & ~umask)
-        if path.exists():
-            shutil.rmtree(path)
-        working.rename(path)
+        # Again: the name may have been taken in the meantime.
+        _check_target(path, target, force=force)
+        _swap(working, target)
     except BaseException:
         shutil.rmtree(working, ignore_errors=True)
         raise
+
+
+def _check_target(path: Path, target: Path, *, force: bool) -> None:
+    check_replaceable(path)
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise SpikefoldError(f"{path}: it is a file; a folder's name is needed")
+    if not force:
+        raise SpikefoldError(f"{path}: it exists already; use --force to replace it, or another name")
+    if any(target.iterdir()) and not any((target / name).is_file() for name in (MANIFEST, SUMMARY)):
+        raise SpikefoldError(
+            f"{path}: it has neither {MANIFEST} nor {SUMMARY}, so Spikefold did not make it and leaves it alone; choose another name"
+        )
+    if (target / MODEL).is_file():
+        raise SpikefoldError(f"{path}: it is the folder of a training run, which only train --force replaces; choose another name")
+
+
+def _swap(working: Path, target: Path) -> None:
+    """Give ``working`` the name ``target``; at every moment what was there before is whole, or the new folder is in its place."""
+    if not target.exists():
+        working.rename(target)
+        return
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    try:
+        target.replace(aside)
+        working.rename(target)
+    except BaseException:
+        if target.exists():
+            aside.rmdir()
+        else:
+            aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
