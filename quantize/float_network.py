@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
+from spikefold.quantize.network import INPUT
 from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape, patches, pool
 
 __all__ = ["FloatLayer", "FloatNetwork", "FloatTrace", "Norm", "evaluate"]
@@ -53,6 +54,12 @@ class Norm:
                 raise NetworkError(f"norm {name}: shape {getattr(self, name).shape}; gamma has {self.gamma.shape}")
         if (self.var < 0).any() or not 0 <= self.eps < 1 or ((self.var + self.eps) <= 0).any():
             raise NetworkError(f"norm: var must not be negative and eps {self.eps} must be in 0..1 with var + eps above 0")
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale, shift = self.scale, self.shift
+        if not np.isfinite(scale).all():
+            raise NetworkError("norm gamma: gamma / sqrt(var + eps) is not finite; a smaller gamma or a larger var or eps is needed")
+        if not np.isfinite(shift).all():
+            raise NetworkError("norm mean: beta - gamma * mean / sqrt(var + eps) is not finite; a smaller mean, beta or gamma is needed")
 
     @classmethod
     def none(cls, channels: int) -> "Norm":
@@ -132,6 +139,8 @@ class FloatNetwork:
             raise NetworkError(f"float network: {self.timesteps} timesteps, {len(self.layers)} layers; at least 1 of each is needed")
         if len({layer.name for layer in self.layers}) != len(self.layers):
             raise NetworkError("float network: two layers have the same name")
+        if any(layer.name == INPUT for layer in self.layers):
+            raise NetworkError(f"float network: a layer is named {INPUT!r}; that is the name of the network's input")
         if self.readout not in ("potential", "spike_count"):
             raise NetworkError(f"float network readout: {self.readout!r}; it must be potential or spike_count")
         for i, layer in enumerate(self.layers):

@@ -25,7 +25,17 @@ from spikefold.quantize.network import (
     Weights,
     signed_range,
 )
-from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_leak, integer_threshold, integer_weights, to_int, weight_steps
+from spikefold.quantize.rounding import (
+    LeakCode,
+    collapse,
+    integer_gain,
+    integer_leak,
+    integer_threshold,
+    integer_weights,
+    to_int,
+    weight_error,
+    weight_steps,
+)
 from spikefold.quantize.schedules import Schedules, fold_schedules
 from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
 from spikefold.quantize.windows import Shape
@@ -166,7 +176,7 @@ def fold(
         timesteps=network.timesteps,
     )
     coding = network.input
-    source = _Source(name="input", least=coding.payload_min, most=coding.payload_max, payload_bits=coding.payload_bits, value=1 / coding.scale)
+    source = _Source(name="input", least=coding.payload_min, most=coding.payload_max, payload_bits=coding.payload_bits, value=1 / float(coding.scale))
     folded = []
     for layer, shape in zip(network.layers, network.shapes(), strict=True):
         try:
@@ -239,12 +249,16 @@ def _fold_as(layer: FloatLayer, shape: Shape, source: _Source, form: Form, reaso
             "so the first ones would round to 0; use form B, fewer timesteps or a larger leak"
         )
     leak = integer_leak(schedules.leak, options.timesteps)
-    weights = layer.weights * (source.value / layer.pool**2)
     static = schedules.gain.shape[0] == 1
-    if static:
-        # A constant gain, its sign included, is part of the weights: hardware needs no multiplier.
-        weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
-    steps = _choose_steps(layer, weights, None if static else schedules.gain, leak, options)
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = layer.weights * (source.value / layer.pool**2)
+        if static:
+            # A constant gain, its sign included, is part of the weights: hardware needs no multiplier.
+            weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
+    _check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        steps = _choose_steps(layer, weights, None if static else schedules.gain, leak, options)
+    _check_steps(layer, steps)
     tensor = integer_weights(weights, steps.weight, options.weight_bits)
     if steps.gain is None:
         gain, shift, gain_error = np.full((1, 1), 1 << steps.exponent, np.int64), 0, 0.0
@@ -262,8 +276,6 @@ def _fold_as(layer: FloatLayer, shape: Shape, source: _Source, form: Form, reaso
     )  # fmt: skip
     population, proven = _population(layer, shape, schedules, steps.potential, leak, connection, low, high, options)
     reference = abs(layer.threshold) if layer.reset != "none" else float(np.abs(weights).max())
-    power = float(np.sqrt((weights**2).mean()))
-    restored = tensor * steps.weight.reshape(-1, *(1,) * (weights.ndim - 1))
     report = LayerReport(
         name=layer.name,
         form=form,
@@ -277,18 +289,46 @@ def _fold_as(layer: FloatLayer, shape: Shape, source: _Source, form: Form, reaso
         proven_bits=proven,
         saturate=population.saturate,
         step=float(steps.potential.max()) / reference if reference else 0.0,
-        weight_error=float(np.sqrt(((restored - weights) ** 2).mean())) / power if power else 0.0,
+        weight_error=weight_error(weights, tensor, steps.weight),
         gain_error=gain_error,
         leak_error=leak.error,
     )
-    last = schedules.bias[-1] / schedules.scale[-1] / steps.potential
+    for name in ("step", "weight_error", "gain_error", "leak_error"):
+        _check_finite(layer, name, np.array(getattr(report, name)), "a gamma that is not so far from 1, or weights that are,")
     return _FoldedLayer(
         weights=Weights(id=layer.name, tensor=tensor, bits=options.weight_bits),
         connection=connection,
         population=population,
-        offset=last,
+        offset=_counts(layer, "bias", -schedules.load[-1], steps.potential) if layer.reset == "none" else np.zeros(shape[0]),
         report=report,
     )
+
+
+def _check_finite(layer: FloatLayer, name: str, values: Float, remedy: str) -> None:
+    """Refuse what float64 cannot hold."""
+    if not np.isfinite(values).all():
+        raise FoldError(f"layer {layer.name!r} {name}: folded, a value is not finite; {remedy} is needed")
+
+
+def _check_steps(layer: FloatLayer, steps: _Steps) -> None:
+    """Refuse steps that mean nothing: not finite, not above 0, or coarser than the threshold that they are to count."""
+    for name, values in {"step of the weights": steps.weight, "step of the potential": steps.potential, "gain": steps.gain}.items():
+        if values is not None and not (np.isfinite(values).all() and (name == "gain" or (values > 0).all())):
+            raise FoldError(f"layer {layer.name!r} {name}: it is beyond float64; weights, gamma and threshold nearer to 1 are needed")
+    threshold, step = abs(layer.threshold), float(steps.potential.max())
+    if layer.reset != "none" and 0 < threshold < step:
+        raise FoldError(
+            f"layer {layer.name!r} threshold: {layer.threshold:g}, and a step of the potential is {step:g}; "
+            "a larger threshold, smaller weights or gamma, or more gain_bits or weight_bits, is needed"
+        )
+
+
+def _counts(layer: FloatLayer, name: str, values: Float, step: Float) -> Float:
+    """Return ``values`` in counts of ``step``."""
+    with np.errstate(over="ignore"):
+        counts = np.asarray(values / step)
+    _check_finite(layer, name, counts, "a smaller beta or bias, or a larger threshold or weights,")
+    return counts
 
 
 def _choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, options: _Options) -> _Steps:
@@ -318,7 +358,7 @@ def _choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: L
         steps = np.where(counts >= SNAPPED_COUNTS, reference / np.maximum(counts, 1), steps)
     needed = max(UNIT_GAIN_COUNTS, STUCK_PART * leak.stuck)
     counts = reference / steps
-    exponent = _exponent(max(needed / float(np.median(counts)), 2 / float(counts.min())), options)
+    exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), options)
     return _Steps(weight=steps, potential=steps / 2.0**exponent, gain=None, exponent=exponent)
 
 
@@ -353,10 +393,10 @@ def _population(
 ) -> tuple[Population, int]:
     """Round the schedules to counts of ``step``, prove the width, and return the population and the proven bits."""
     fires = layer.reset != "none"
-    # An infinite threshold is clipped to "never" below.
-    threshold = integer_threshold(s.threshold / step, layer.fires_at_threshold) if fires else np.full((1, 1), 1 << 40)
-    decrement = to_int(s.decrement / step) if layer.reset == "soft" else np.zeros((1, 1), np.int64)
-    load = to_int(s.load / step) if layer.reset == "hard" else np.zeros((1, 1), np.int64)
+    zero = np.zeros((1, 1), np.int64)
+    threshold = integer_threshold(_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold) if fires else np.full((1, 1), 1 << 40)
+    decrement = to_int(_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else zero
+    load = to_int(_counts(layer, "load", s.load, step)) if layer.reset == "hard" else zero
 
     def build(bits: int, saturate: bool) -> Population:
         narrow, wide = signed_range(bits), signed_range(bits + 1)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from spikefold.quantize.network import Int
 
-__all__ = ["LeakCode", "collapse", "integer_gain", "integer_leak", "integer_threshold", "integer_weights", "to_int", "weight_steps"]
+__all__ = ["LeakCode", "collapse", "integer_gain", "integer_leak", "integer_threshold", "integer_weights", "to_int", "weight_error", "weight_steps"]
 
 Float = npt.NDArray[np.float64]
 LEAK_FRAC_BITS = 15
@@ -33,9 +33,12 @@ def weight_steps(weights: Float, bits: int) -> Float:
     """
     flat = np.abs(weights.reshape(len(weights), -1))
     most = (1 << (bits - 1)) - 1
-    peak = np.asarray(flat.max(1) / most)
     if bits >= 6:
-        return peak
+        return np.asarray(flat.max(1) / most)
+    # Powers of two round nothing, and squares of what is near 1 stay within float64.
+    exponent = np.frexp(flat.max(1))[1]
+    flat = np.ldexp(flat, -exponent[:, None])
+    peak = flat.max(1) / most
     best, least = peak, np.full(len(flat), np.inf)
     for part in np.linspace(1.0, 0.3, 15):
         step = np.where(peak > 0, peak * part, 1.0)[:, None]
@@ -43,7 +46,7 @@ def weight_steps(weights: Float, bits: int) -> Float:
         # A margin, so that rounding noise cannot move weights off a grid that they fit.
         better = error < least * (1 - 1e-9) - 1e-18 * (flat**2).sum(1)
         best, least = np.where(better, peak * part, best), np.where(better, error, least)
-    return np.asarray(best)
+    return np.asarray(np.ldexp(best, exponent))
 
 
 def integer_weights(weights: Float, steps: Float, bits: int) -> npt.NDArray[np.int8]:
@@ -51,6 +54,18 @@ def integer_weights(weights: Float, steps: Float, bits: int) -> npt.NDArray[np.i
     most = (1 << (bits - 1)) - 1
     counts = weights / steps.reshape(-1, *(1,) * (weights.ndim - 1))
     return np.clip(np.rint(counts), -most, most).astype(np.int8)
+
+
+def weight_error(weights: Float, counts: npt.NDArray[np.int8], steps: Float) -> float:
+    """Return the rounding of the weights to ``counts`` of ``steps`` [out], as a fraction of their root mean square."""
+    peak = np.abs(weights).max()
+    if peak == 0:
+        return 0.0
+    # Powers of two round nothing, and squares of what is near 1 stay within float64.
+    exponent = -int(np.frexp(peak)[1])
+    exact = np.ldexp(weights, exponent)
+    restored = np.ldexp(counts * steps.reshape(-1, *(1,) * (weights.ndim - 1)), exponent)
+    return float(np.sqrt(((restored - exact) ** 2).mean())) / float(np.sqrt((exact**2).mean()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,13 @@ from spikefold.quantize.float_network import FloatLayer
 __all__ = ["Schedules", "fold_schedules", "folded_float"]
 
 Float = npt.NDArray[np.float64]
+_REMEDIES = {
+    "bias": "a smaller beta, mean or bias",
+    "gain": "a smaller gamma, or a larger var or leak,",
+    "threshold": "a smaller threshold, beta or bias, or a larger leak,",
+    "decrement": "a smaller threshold or a larger leak",
+    "load": "a smaller beta or bias, or a larger leak,",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,15 +48,12 @@ class Schedules:
 
 
 def fold_schedules(layer: FloatLayer, timesteps: int, form: Literal["B", "C"]) -> Schedules:
-    """Fold a layer's normalisation, bias and (form C) leak over ``timesteps``."""
-    a, b = layer.norm.scale, layer.norm.shift
-    if layer.bias is not None:
-        b = b + a * layer.bias
-    bias = np.empty((timesteps, a.shape[1]))
-    carried = np.zeros(a.shape[1])
-    for t in range(timesteps):
-        carried = layer.leak * carried + b[t if len(b) > 1 else 0]
-        bias[t] = carried
+    """Fold a layer's normalisation, bias and (form C) leak over ``timesteps``.
+
+    Raises a FoldError where a schedule is not finite.
+    """
+    a = layer.norm.scale
+    bias = _accumulated_bias(layer, timesteps)
     scale = np.ones(timesteps) if form == "B" else np.float64(layer.leak) ** np.arange(timesteps)
     if scale[-1] == 0:
         raise FoldError(
@@ -57,16 +61,35 @@ def fold_schedules(layer: FloatLayer, timesteps: int, form: Literal["B", "C"]) -
         )
     g = scale[:, None]
     constant = bool((a == a[:1]).all() and (scale == 1).all())
-    return Schedules(
-        form=form,
-        leak=layer.leak if form == "B" else 1.0,
-        scale=scale,
-        bias=bias,
-        gain=a[:1] if constant else a / g,
-        threshold=(layer.threshold - bias) / g,
-        decrement=layer.threshold / g,
-        load=-bias / g,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        schedules = Schedules(
+            form=form,
+            leak=layer.leak if form == "B" else 1.0,
+            scale=scale,
+            bias=bias,
+            gain=a[:1] if constant else a / g,
+            threshold=(layer.threshold - bias) / g,
+            decrement=layer.threshold / g,
+            load=-bias / g,
+        )
+    for name, remedy in _REMEDIES.items():
+        if not np.isfinite(getattr(schedules, name)).all():
+            raise FoldError(f"layer {layer.name!r} {name}: its schedule in form {form} is not finite; {remedy} is needed")
+    return schedules
+
+
+def _accumulated_bias(layer: FloatLayer, timesteps: int) -> Float:
+    """Return the potential that the bias alone leaves in each timestep, [T, C]."""
+    bias = np.empty((timesteps, layer.norm.scale.shape[1]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        b = layer.norm.shift
+        if layer.bias is not None:
+            b = b + layer.norm.scale * layer.bias
+        carried = np.zeros(bias.shape[1])
+        for t in range(timesteps):
+            carried = layer.leak * carried + b[t if len(b) > 1 else 0]
+            bias[t] = carried
+    return bias
 
 
 def folded_float(layer: FloatLayer, current: Float, form: Literal["B", "C"]) -> tuple[npt.NDArray[np.bool_], Float]:

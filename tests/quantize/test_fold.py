@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from spikefold.data.coding import InputCoding
-from spikefold.data.errors import FoldError
+from spikefold.data.errors import FoldError, NetworkError
 from spikefold.quantize import reference
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm, evaluate, neurons
 from spikefold.quantize.fold import FoldResult, fold
 from spikefold.quantize.network import Network
-from spikefold.quantize.rounding import collapse, integer_gain, integer_leak, integer_threshold, integer_weights, weight_steps
+from spikefold.quantize.rounding import collapse, integer_gain, integer_leak, integer_threshold, integer_weights, weight_error, weight_steps
 from spikefold.quantize.schedules import fold_schedules, folded_float
 from spikefold.quantize.widths import current_bounds, potential_bounds
 from spikefold.quantize.windows import patches, pool
@@ -419,7 +419,10 @@ def wide_readout(inputs: int, *, timesteps: int, kind: str = "ternary", bias: fl
         leak=leak,
         reset="none",
     )
-    source = InputCoding(shape=(1, 1, inputs), coding=kind, mean=0.0, std=1.0, scale=1.0, payload_bits=8 if kind == "direct" else 2, seed=0)
+    rows = 1 + inputs // 65536
+    source = InputCoding(
+        shape=(1, rows, inputs // rows), coding=kind, mean=0.0, std=1.0, scale=1.0, payload_bits=8 if kind == "direct" else 2, seed=0
+    )
     return FloatNetwork(timesteps=timesteps, input=source, layers=(out,), readout="potential", class_names=("a",))
 
 
@@ -483,3 +486,104 @@ class TestErrors:
         text = r"^layer 'wide' does not fit the contract: population 'wide' shape: \(65537, 1, 1\); it must be three numbers in 1\.\.65536$"
         with pytest.raises(FoldError, match=text):
             fold(network)
+
+
+def refused(text: str, *, timesteps: int = 2, readout: str = "spike_count", norm: dict[str, float] | None = None, **fields: Any) -> None:
+    """Fold one neuron of one input, with ``norm``'s fields changed, and match the words."""
+    values = {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "var": 1.0} | (norm or {})
+    given: dict[str, Any] = {
+        "name": "l", "kind": "dense", "weights": np.ones((1, 1)), "leak": 1.0, "reset": "soft" if readout == "spike_count" else "none",
+        "norm": Norm(kind="bn", eps=0.0, **{name: np.full((1, 1), value) for name, value in values.items()}),
+    }  # fmt: skip
+    layer = FloatLayer(**{**given, **fields})
+    network = FloatNetwork(timesteps=timesteps, input=coding((1, 1, 1)), layers=(layer,), readout=readout, class_names=("a",))
+    with pytest.raises(FoldError, match=text):
+        fold(network)
+
+
+@pytest.mark.filterwarnings("error")
+class TestNumbersThatDoNotFold:
+    def test_weights(self):
+        refused(r"^layer 'l' threshold: 1, and a step of the potential is 7\.\d+e\+301; a larger threshold, smaller weights", weights=[[1e307]])
+        refused(
+            r"^layer 'l' weights: folded, a value is not finite; smaller weights or gamma, or a larger input scale, is needed$",
+            weights=[[1e307]], norm={"gamma": 100.0},
+        )  # fmt: skip
+
+    def test_a_bias_that_overflows(self):
+        refused(r"^layer 'l' bias: its schedule in form B is not finite; a smaller beta, mean or bias is needed$", norm={"beta": 1e308})
+        refused(r"^layer 'l' bias: its schedule in form B is not finite", norm={"gamma": 1e200}, bias=[1e200])
+        refused(r"^layer 'l' threshold: folded, a value is not finite; a smaller beta or bias,", norm={"beta": 1e308}, timesteps=1)
+        refused(r"^layer 'l' threshold: its schedule in form B is not finite", norm={"beta": 1e308}, timesteps=1, threshold=-1e308)
+        refused(r"^layer 'l' bias: folded, a value is not finite", norm={"beta": 1e308}, timesteps=1, readout="potential")
+
+    def test_a_threshold_that_no_step_can_count(self):
+        refused(r"^layer 'l' threshold: 1e-300, and a step of the potential is 7\.\d+e-06; a larger threshold,", threshold=1e-300)
+        refused(r"^layer 'l' threshold: 1e-300, and a step of the potential", threshold=1e-300, weights=[[1e200]])
+        refused(r"^layer 'l' step of the weights: it is beyond float64", threshold=5e-324, weights=[[0.0]])
+
+    def test_a_schedule_that_overflows_in_form_c(self):
+        with pytest.raises(FoldError, match=r"^layer 'l' threshold: its schedule in form C is not finite; a smaller threshold, beta or bias"):
+            fold_schedules(random_layer(np.random.default_rng(0), "none", timesteps=9, name="l", leak=0.5, threshold=1e308, bias=None), 9, "C")
+
+    def test_extreme_numbers_fold_to_finite_reports_or_are_refused(self):
+        rng = np.random.default_rng(1)
+
+        def number() -> float:
+            return float(10.0 ** rng.choice([0.0, 0.0, 0.0, rng.uniform(-300, 300), rng.uniform(-20, 20)]))
+
+        counts = {"folded": 0, "refused": 0}
+        for n in range(400):
+            size = (int(rng.choice([1, 3])), 2)
+            reset = ("soft", "hard", "none")[n % 3]
+            try:
+                norm = Norm(
+                    kind="bntt", gamma=rng.normal(size=size) * number(), beta=rng.normal(size=size) * number(), mean=rng.normal(size=size) * number(),
+                    var=rng.random(size) * number(), eps=0.0,
+                )  # fmt: skip
+                layer = FloatLayer(
+                    name="l", kind="dense", weights=rng.normal(size=(2, 3)) * number(), bias=rng.normal(size=2) * number(), norm=norm,
+                    leak=float(rng.choice([1.0, 0.9, 0.5])), threshold=number(), reset=reset,
+                )  # fmt: skip
+                readout = "potential" if reset == "none" else "spike_count"
+                network = FloatNetwork(timesteps=3, input=coding((3, 1, 1)), layers=(layer,), readout=readout, class_names=("a", "b"))
+                report = fold(network, weight_bits=int(rng.integers(2, 9))).layers[0]
+            except (FoldError, NetworkError):
+                counts["refused"] += 1
+                continue
+            counts["folded"] += 1
+            assert np.isfinite([report.step, report.weight_error, report.gain_error, report.leak_error]).all()
+            assert reset == "none" or report.step <= 1
+        assert min(counts.values()) > 100
+
+    def test_errors_of_large_and_small_weights_are_those_of_weights_near_1(self):
+        weights, steps = np.array([[0.3, 1.0], [0.7, -0.4]]), np.array([0.25, 0.125])
+        counts = integer_weights(weights, steps, 4)
+        expected = weight_error(weights, counts, steps)
+        for scale in (2.0**1000, 2.0**-1000):
+            assert weight_error(weights * scale, counts, steps * scale) == expected
+            assert np.array_equal(weight_steps(weights * scale, 3), weight_steps(weights, 3) * scale)
+        assert weight_error(np.zeros((1, 2)), np.zeros((1, 2), np.int8), np.ones(1)) == 0.0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (
+            {"gamma": 1e300, "var": 1e-300},
+            r"^norm gamma: gamma / sqrt\(var \+ eps\) is not finite; a smaller gamma or a larger var or eps is needed$",
+        ),
+        ({"gamma": 1e200, "mean": 1e200}, r"^norm mean: beta - gamma \* mean / sqrt\(var \+ eps\) is not finite; a smaller mean, beta or gamma"),
+    ],
+)
+def test_a_norm_must_be_finite(fields: dict[str, float], text: str):
+    values = {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "var": 1.0} | fields
+    with pytest.raises(NetworkError, match=text):
+        Norm(kind="bn", eps=0.0, **{name: np.full((1, 1), value) for name, value in values.items()})
+
+
+def test_a_layer_may_not_be_named_as_the_input():
+    layer = FloatLayer(name="input", kind="dense", weights=np.ones((1, 1)), norm=Norm.none(1), leak=1.0, reset="none")
+    with pytest.raises(NetworkError, match=r"^float network: a layer is named 'input'; that is the name of the network's input$"):
+        FloatNetwork(timesteps=1, input=coding((1, 1, 1)), layers=(layer,), readout="potential", class_names=("a",))
