@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["address_bits", "bits_for", "check_widths", "current_bounds", "potential_bounds", "score_bits", "weighted_bounds"]
 
 
+PROVEN_MAX = 1 << 46
+"""Beyond every width of the contract, so that a proof that passes it has failed."""
+
+
 def bits_for(low: int, high: int) -> int:
     """Return the least two's-complement width that holds low..high."""
     return max(int(low if low >= 0 else ~low).bit_length(), int(high if high >= 0 else ~high).bit_length()) + 1
@@ -62,8 +66,9 @@ def drive_bounds(connection: "Connection", t: int, low: "Int", high: "Int") -> t
 def potential_bounds(connection: "Connection", population: "Population", timesteps: int, low: "Int", high: "Int") -> tuple[int, int]:
     """Return the least and greatest value that ``summed`` or the potential can take in any neuron and timestep.
 
-    ``low`` and ``high`` bound the current of each channel. Python integers are not needed: every term is below 2**60
-    because the growth in one timestep is at most 2**56 and the recursion stops as soon as 2**58 is passed.
+    ``low`` and ``high`` bound the current of each channel, within 32 bits. Python integers are not needed: the recursion stops once 2**46 is
+    passed, so a potential times a leak of 17 bits stays below 2**63. The bounds are then short of the truth, but past every width of the
+    contract.
     """
 
     def at(schedule: "Int", t: int) -> "Int":
@@ -88,7 +93,7 @@ def potential_bounds(connection: "Connection", population: "Population", timeste
             v_low = np.where(must_fire, f_low, np.where(may_fire, np.minimum(s_low, f_low), s_low))
             v_high = np.where(must_fire, f_high, np.where(may_fire, np.maximum(q_high, f_high), s_high))
         least, most = min(least, int(s_low.min()), int(v_low.min())), max(most, int(s_high.max()), int(v_high.max()))
-        if max(-least, most) > 1 << 58:
+        if max(-least, most) > PROVEN_MAX:
             break
     return least, most
 

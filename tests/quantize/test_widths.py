@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spikefold.data.errors import NetworkError
 from spikefold.quantize import reference
-from spikefold.quantize.widths import bits_for, current_bounds, potential_bounds, weighted_bounds
+from spikefold.quantize.widths import PROVEN_MAX, bits_for, current_bounds, potential_bounds, weighted_bounds
 from tests.cases import CASES, coding, layer, network
 from tests.random_networks import random_case
 
@@ -105,6 +106,20 @@ def test_a_proof_stops_before_it_overflows():
     least, most = potential_bounds(net.connections[0], net.populations[0], 4096, np.array([-127]), np.array([127]))
     assert least < -(1 << 40)
     assert most > 1 << 29
+
+
+def test_a_network_at_every_limit_is_refused():
+    """Eight timesteps of 24-bit gains on 32-bit currents, times a leak of 17 bits, would pass 2**63."""
+    source = coding((1, 256, 512), 8)
+    tensor = np.full((1, 512), 127, np.int8)
+    bound = {"threshold": (1 << 32) - 1, "potential_bits": 32, "leak_kind": "multiply", "leak": 1 << 16, "leak_frac_bits": 16}
+    built = layer("input", "only", source.shape, tensor, (-127, 127, 8), pool=16, gain=(1 << 23) - 1, **bound)
+    assert built[1].current_bits == 32
+    least, most = potential_bounds(built[1], built[2], 8, *weighted_bounds(tensor, 16, -127, 127))
+    assert least < -PROVEN_MAX
+    assert most > PROVEN_MAX
+    with pytest.raises(NetworkError, match=r"^layer 'only' potential_bits: 32; the potential can reach -\d+\.\.\d+, which takes \d+ "):
+        network([built], source, 8)
 
 
 def test_a_case_whose_width_is_just_reached():
