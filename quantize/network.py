@@ -52,6 +52,8 @@ def frozen(array: npt.ArrayLike, place: str, shape_ndim: int) -> Int:
         raise NetworkError(f"{place}: dtype {given.dtype}; it must be an integer type")
     if given.ndim != shape_ndim:
         raise NetworkError(f"{place}: {given.ndim} axes; it must have {shape_ndim}")
+    if given.dtype.kind == "u" and given.size and int(given.max()) >= 1 << 63:
+        raise NetworkError(f"{place}: value {int(given.max())}; it must fit 64 signed bits")
     result = np.array(given, dtype=np.int64, order="C")
     result.setflags(write=False)
     return result

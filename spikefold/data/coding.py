@@ -18,6 +18,7 @@ __all__ = ["PAYLOAD_BITS_MAX", "InputCoding", "encode"]
 
 Coding = Literal["ternary", "poisson", "direct"]
 PAYLOAD_BITS_MAX = 8
+SIDE_MAX = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ class InputCoding:
     seed: int
 
     def __post_init__(self) -> None:
-        if len(self.shape) != 3 or min(self.shape) < 1:
-            raise DataError(f"input shape {self.shape!r}: it must be three positive numbers (channels, height, width)")
+        if len(self.shape) != 3 or min(self.shape) < 1 or max(self.shape) > SIDE_MAX:
+            raise DataError(f"input shape {self.shape!r}: it must be three numbers (channels, height, width) in 1..{SIDE_MAX}")
         if self.coding not in ("ternary", "poisson", "direct"):
             raise DataError(f"input coding {self.coding!r}: it must be ternary, poisson or direct")
         if not 2 <= self.payload_bits <= PAYLOAD_BITS_MAX:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikefold.data.errors import NetworkError
+from spikefold.data.errors import NetworkError, SpikefoldError
 from spikefold.quantize.network import Connection, ExitRule, Network, Population, Readout, Weights, signed_range
 from tests.cases import CASES
 
@@ -59,6 +59,7 @@ CONNECTION_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"gain": one(1).ravel()}, f"{A} gain: 1 axes; it must have 2"),
     ({"gain": np.ones((1, 1))}, f"{A} gain: dtype float64; it must be an integer type"),
     ({"gain": one(0, 1 << 23)}, f"{A} gain[0, 1]: value 8388608; it must be in -8388608..8388607"),
+    ({"gain": np.array([[(1 << 64) - 3]], np.uint64)}, f"{A} gain: value 18446744073709551613; it must fit 64 signed bits"),
     ({"gain_shift": one(32)}, f"{A} gain_shift[0, 0]: value 32; it must be in 0..31"),
 ]
 POPULATION_ERRORS: list[tuple[dict[str, Any], str]] = [
@@ -125,10 +126,18 @@ def test_readout_and_exit():
             lambda: Readout(decode="potential", offset=np.array([1 << 31])),
             "readout offset[0]: value 2147483648; it must be in -2147483648..2147483647",
         ),
+        (
+            lambda: Readout(decode="potential", offset=np.array([1 << 63], np.uint64)),
+            "readout offset: value 9223372036854775808; it must fit 64 signed bits",
+        ),
+        (
+            lambda: replace(BASE.input, shape=(1, 65537, 1)),
+            "input shape (1, 65537, 1): it must be three numbers (channels, height, width) in 1..65536",
+        ),
         (lambda: ExitRule(rule="margin"), "exit rule: 'margin' is not supported by this version; it must be 'none'"),
         (lambda: ExitRule(step=3), "exit step: 3 is not supported by this version; it must be 0"),
     ]:
-        with pytest.raises(NetworkError) as error:
+        with pytest.raises(SpikefoldError) as error:
             build()
         assert str(error.value) == text
 
