@@ -6,6 +6,7 @@ covers, ``groups`` consecutive words; the two tables say where, so that no divis
 A dense layer is the convolution whose kernel covers the whole (pooled) source.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +102,13 @@ def plan_core(network: Network, index: int, lanes: int) -> CorePlan:
     )
 
 
+def check_limits(chip: ChipConfig, layer: str, needs: dict[str, int]) -> None:
+    """Raise a ChipError where ``layer`` needs more of anything than a core of ``chip`` has."""
+    for name, need in needs.items():
+        if need > getattr(chip, name):
+            raise ChipError(f"layer {layer!r} {name}: {need} needed; chip {chip.name!r} has {getattr(chip, name)}")
+
+
 def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
     """Give each layer its core, or raise a ChipError that names the layer and the limit."""
     if len(network.populations) > chip.cores:
@@ -108,19 +116,19 @@ def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
     plans = []
     shared = {"block_rams": 0, "multipliers": 0}
     for index, (connection, population) in enumerate(zip(network.connections, network.populations, strict=True)):
+        channels, height, width = population.shape
+        # Before the plan, whose tables and images grow with the layer.
+        neurons = height * width * -(-channels // chip.lanes) * chip.lanes
+        check_limits(chip, population.name, {"axons_per_core": math.prod(network.source_shape(index)), "neurons_per_core": neurons})
         plan = plan_core(network, index, chip.lanes)
         memories = core_memories(network, plan, chip)
         needs = {
-            "axons_per_core": int(np.prod(plan.source_shape)),
-            "neurons_per_core": plan.words * plan.lanes,
             "weight_bits_per_core": plan.weights.size * network.weights_of(connection).bits,
             "schedule_bits_per_core": sum(m.words * m.bits for m in memories if m.name.startswith("schedule")),
             "potential_bits": population.potential_bits,
             "current_bits": connection.current_bits,
         }
-        for name, need in needs.items():
-            if need > getattr(chip, name):
-                raise ChipError(f"layer {population.name!r} {name}: {need} needed; chip {chip.name!r} has {getattr(chip, name)}")
+        check_limits(chip, population.name, needs)
         shared["block_rams"] += sum(block_rams(memory, chip) for memory in memories)
         shared["multipliers"] += multipliers(network, plan)
         for name, need in shared.items():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spikefold.data.errors import ChipError
+from spikefold.quantize import placement
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
 from spikefold.quantize.placement import CorePlan, place, plan_core
@@ -81,6 +82,13 @@ def test_limits_name_the_layer(fields: dict[str, int], text: str):
     with pytest.raises(ChipError) as error:
         place(NETWORK, ChipConfig(name="c", **fields))
     assert str(error.value) == text
+
+
+def test_what_is_too_large_is_refused_before_it_is_laid_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(placement, "plan_core", None)
+    for limit in ("axons_per_core", "neurons_per_core"):
+        with pytest.raises(ChipError, match=rf"^layer 'conv' {limit}: \d+ needed; chip 'c' has 1$"):
+            place(NETWORK, ChipConfig(name="c", **{limit: 1}))
 
 
 def test_schedules_count_what_changes_and_nothing_else():
