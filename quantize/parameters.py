@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from spikefold.quantize.network import Int, Network
+from spikefold.quantize.rounding import collapse
 from spikefold.quantize.widths import bits_for
 
 __all__ = ["NEURON_PARAMETERS", "Parameter", "layer_parameters"]
@@ -22,10 +23,7 @@ class Parameter:
     @classmethod
     def of(cls, schedule: Int) -> "Parameter":
         """Drop the constant axes of ``schedule`` and find the least width that holds it."""
-        for axis in (0, 1):
-            first = schedule[:1] if axis == 0 else schedule[:, :1]
-            if (schedule == first).all():
-                schedule = first
+        schedule = collapse(schedule)
         low, high = int(schedule.min()), int(schedule.max())
         if low < 0:
             return cls(values=schedule, bits=bits_for(low, high), signed=True)
