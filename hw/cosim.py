@@ -1,6 +1,7 @@
 """Running the emitted Verilog under cocotb, and reading its trace.
 
-What is simulated is the build folder alone: its ``rtl``, ``mem`` and ``tb`` files. Nothing is generated again.
+What is simulated is the build folder's ``rtl`` and ``mem``: nothing of the chip is generated again. The bench around it is this package's own,
+so that what judges a build does not come from the build.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from spikefold.data.errors import SpikefoldError
 from spikefold.hw.interface import Interface
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.stimulus import Stimulus, stimulus
+from spikefold.hw.testbench import cocotb_bench
+from spikefold.hw.update import swept_cycle
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
 from spikefold.quantize.reference import check_events
@@ -68,21 +71,27 @@ def run_rtl(
         folder = Path(name)
         (folder / "run.json").write_text(json.dumps(settings))
         shutil.copytree(build / "mem", folder / "mem")
-        simulate(build, folder, simulator)
-        log = (folder / "trace.log").read_text() if (folder / "trace.log").exists() else ""
-    return read_trace(log, interface, played, events.shape[1], timed=not (idle or blocked))
+        for file, content in cocotb_bench(interface).items():
+            (folder / file).write_text(content)
+        passed = simulate(build, folder, simulator)
+        log = (folder / "trace.log").read_text()
+    return read_trace(log, interface, played, events.shape[1], timed=not (idle or blocked), passed=passed)
 
 
-def simulate(build: Path, folder: Path, simulator: str) -> None:
-    """Compile the build's Verilog and play ``run.json`` in ``folder``; the harness leaves ``trace.log`` there."""
-    from cocotb_tools.runner import get_runner
+def simulate(build: Path, folder: Path, simulator: str) -> bool:
+    """Compile the build's Verilog with the bench in ``folder`` and play ``run.json`` there; return whether the bench passed.
+
+    The harness leaves ``trace.log`` in the folder. Raises a SimulationError where the simulator is missing, the Verilog does not compile, or
+    the bench did not run.
+    """
+    from cocotb_tools.runner import get_results, get_runner
 
     if simulator not in SIMULATORS:
         raise SimulationError(f"simulator {simulator!r}: it must be one of {', '.join(SIMULATORS)}")
-    sources = [*sorted((build / "rtl").glob("*.v")), build / "tb" / "harness.v"]
+    sources = [*sorted((build / "rtl").glob("*.v")), folder / "harness.v"]
     logging.getLogger("cocotb").setLevel(logging.WARNING)
     arguments = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "--x-assign", "unique", "--x-initial", "unique"]
-    with simulator_environment(simulator, build / "tb"):
+    with simulator_environment(simulator, folder):
         try:
             runner = get_runner(simulator)
             runner.log.setLevel(logging.WARNING)
@@ -95,15 +104,20 @@ def simulate(build: Path, folder: Path, simulator: str) -> None:
             where = (folder / "build.log").read_text().strip().splitlines() if (folder / "build.log").exists() else []
             reason = "it is not installed" if missing else next((line for line in where if "rror" in line), str(error))
             raise SimulationError(f"simulator {simulator!r}: {reason}") from error
-        # A failed bench shows as a difference in the trace, with its place.
+        # The bench's verdict is in its results, where it ran.
         with contextlib.suppress(SystemExit, RuntimeError):
             runner.test(
                 test_module="test_spikefold", hdl_toplevel="harness", build_dir=folder / "sim", test_dir=folder, hdl_toplevel_lang="verilog",
                 results_xml=str(folder / "results.xml"), log_file=folder / "test.log",
             )  # fmt: skip
-        if not (folder / "trace.log").exists():
-            log = (folder / "test.log").read_text().strip().splitlines() if (folder / "test.log").exists() else []
-            raise SimulationError(f"simulator {simulator!r}: it left no trace ({log[-1] if log else 'no output'})")
+    try:
+        tests, failed = get_results(folder / "results.xml")
+    except (RuntimeError, OSError) as error:
+        log = (folder / "test.log").read_text().strip().splitlines() if (folder / "test.log").exists() else []
+        raise SimulationError(f"simulator {simulator!r}: the bench did not run ({log[-1] if log else error})") from error
+    if tests != 1 or not (folder / "trace.log").exists():
+        raise SimulationError(f"simulator {simulator!r}: {tests} benches ran; there is one, and it leaves a trace")
+    return bool(failed == 0)
 
 
 @contextlib.contextmanager
@@ -127,8 +141,11 @@ def simulator_environment(simulator: str, bench: Path) -> Iterator[None]:
         sys.path[:] = path
 
 
-def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int, *, timed: bool) -> Trace:
-    """Turn the harness's log into a trace; what the log lacks, or shows as X, is NEVER_SEEN."""
+def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int, *, timed: bool, passed: bool) -> Trace:
+    """Turn the harness's log into a trace; what the log lacks, or shows as X, is NEVER_SEEN.
+
+    Words that are updated out of order or at another cycle than theirs, and a bench that did not pass, are faults.
+    """
     samples = len(played.starts)
     plans = [layer.plan for layer in interface.layers]
     potentials = [np.full((samples, timesteps, *plan.shape), NEVER_SEEN, np.int64) for plan in plans]
@@ -138,11 +155,15 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
     begins: list[int] = []
     arrivals: list[list[tuple[int, ...]]] = [[] for _ in plans]
     results: list[tuple[int, int, int]] = []
+    result_cycles: list[tuple[int, int]] = []
+    next_word = [0] * len(plans)
     faults: list[Difference] = []
-    for line in log.splitlines():
+    # A last line without its end was cut.
+    for line in log[: log.rfind("\n") + 1].splitlines():
         kind, *fields = line.split()
         if kind == "S":
             begins.append(int(fields[0]))
+            next_word = [0] * len(plans)
         elif kind == "E":
             d, event = int(fields[0]), number(fields[2])
             arrived = (len(begins) - 1, int(fields[1]) - (begins[-1] if begins else 0))
@@ -152,21 +173,27 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
         elif kind == "W":
             d = int(fields[0])
             worked = sent.get(len(begins) - 1 - (d + 1))
-            word = number(fields[2])
-            if worked is None or word >= plans[d].words:
-                faults.append(fault("update out of turn", None, len(begins) - 1, plans[d].name, (word,), 0, 1))
-            elif word != NEVER_SEEN:
+            word, cycle = number(fields[2]), int(fields[1]) - (begins[-1] if begins else 0)
+            if worked is None or word != next_word[d] or word >= plans[d].words:
+                faults.append(fault("word updated", None, len(begins) - 1, plans[d].name, (), next_word[d], word))
+            elif cycle != swept_cycle(word):
+                faults.append(fault("cycle of an update", None, len(begins) - 1, plans[d].name, (word,), swept_cycle(word), cycle))
+            next_word[d] += 1
+            if worked is not None and 0 <= word < plans[d].words:
                 store_word(interface.layers[d], word, fields[3:], spikes[d][worked], potentials[d][worked])
         elif kind == "O":
+            result_cycles.append((len(begins) - 1, int(fields[0]) - (begins[-1] if begins else 0)))
             results.append((sign_extended(number(fields[1]), interface.score_width), number(fields[2]), number(fields[3])))
     scores, wrong = read_scores(results, samples, interface)
+    if not passed:
+        faults.append(fault("bench failed", samples - 1, timesteps - 1, plans[-1].name, (), 0, 1))
     cycles = np.full(played.steps, NEVER_SEEN, np.int64)
     lengths = np.diff(np.array(begins, np.int64))[: played.steps]
     cycles[: len(lengths)] = lengths
     timing = Timing(
         cycles=cycles,
-        core_cycles=np.zeros((played.steps, 0), np.int64),
         arrivals=tuple(np.array(rows, np.int64).reshape(-1, 6) for rows in arrivals),
+        results=np.array(result_cycles, np.int64).reshape(-1, 2),
     )
     return Trace(
         populations=tuple(p.name for p in interface.network.populations),

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from spikefold.hw.documents import fusesoc_core, readme
 from spikefold.hw.interface import Interface
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.stimulus import stimulus
-from spikefold.hw.testbench import harness, self_checking_bench
+from spikefold.hw.testbench import cocotb_bench, self_checking_bench, template
+from spikefold.hw.update import swept_cycle
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
 from spikefold.quantize.network_file import save
@@ -30,7 +31,7 @@ from spikefold.quantize.trace import Trace
 __all__ = ["chip_verilog", "generate"]
 
 TOP = "spikefold"
-TEMPLATES = {"spikefold_rom.v": "rtl", "spikefold_ram.v": "rtl", "test_spikefold.py": "tb", "lint.vlt": "tb"}
+TEMPLATES = {"spikefold_rom.v": "rtl", "spikefold_ram.v": "rtl", "lint.vlt": "tb"}
 WATCHDOG_CYCLES = 200_000
 YOSYS_SCRIPT = """read_rtlil <<design
 {design}
@@ -66,10 +67,9 @@ def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArr
     top = SpikingChip(network, chip)
     interface = top.traced.interface
     files = {f"rtl/{TOP}.v": chip_verilog(top)}
-    for name, place in TEMPLATES.items():
-        files[f"{place}/{name}"] = resources.files("spikefold.hw").joinpath("templates", name).read_text(encoding="utf-8")
+    files |= {f"{place}/{name}": template(name) for name, place in TEMPLATES.items()}
+    files |= {f"tb/{name}": content for name, content in cocotb_bench(interface).items()}
     files |= {rom.file: rom.image for rom in top.traced.roms}
-    files["tb/harness.v"] = harness(interface)
     played, lines = vectors(interface, events, expected)
     files |= {f"vectors/{name}.hex": "".join(f"{line}\n" for line in content) for name, content in lines.items()}
     files["tb/selfcheck.v"] = self_checking_bench(interface, {name: len(content) for name, content in lines.items()}, WATCHDOG_CYCLES)
@@ -143,18 +143,26 @@ def vectors(interface: Interface, events: npt.NDArray[np.int8], expected: Trace)
             for t in range(timesteps)
             for line in update_lines(layer, expected.spikes[d][n, t], expected.potentials[d][n, t])
         ]
-    data, user = interface.score_width, interface.label_width
-    mask = (1 << data) - 1
-    lines["results"] = [
-        hexadecimal((int(score) & mask) | ((1 << (data + user)) | (int(label) << data) if c == scores.size - 1 else 0), data + user + 1)
-        for scores, label in zip(expected.scores, expected.predictions, strict=True)
-        for c, score in enumerate(scores)
-    ]
+    lines["results"] = result_lines(interface, expected)
     return played.steps, lines
 
 
+def result_lines(interface: Interface, expected: Trace) -> list[str]:
+    """Return {cycle, last, label, score} of every score; the label is there with the last class."""
+    assert expected.timing is not None
+    data, label = interface.score_width, interface.label_width
+    classes = expected.scores.shape[1]
+    lines = []
+    for beat, (score, (_, cycle)) in enumerate(zip(expected.scores.reshape(-1), expected.timing.results, strict=True)):
+        last = beat % classes == classes - 1
+        head = int(cycle) << 1 | last
+        predicted = int(expected.predictions[beat // classes]) if last else 0
+        lines.append(hexadecimal(((head << label | predicted) << data) | (int(score) & ((1 << data) - 1)), 32 + 1 + label + data))
+    return lines
+
+
 def update_lines(layer: LayerConfig, spikes: npt.NDArray[np.bool_], potentials: npt.NDArray[np.int64]) -> list[str]:
-    """Return {word, fired, potentials} of every word of one timestep; lanes without a neuron are 0."""
+    """Return {cycle, word, fired, potentials} of every word of one timestep; lanes without a neuron are 0."""
     plan = layer.plan
     bits, lanes = layer.population.potential_bits, layer.lanes
     lines = []
@@ -165,7 +173,8 @@ def update_lines(layer: LayerConfig, spikes: npt.NDArray[np.bool_], potentials: 
         channel = slice(group * lanes, group * lanes + present)
         fired = sum(int(s) << lane for lane, s in enumerate(spikes[channel, y, x]))
         packed = sum((int(v) & ((1 << bits) - 1)) << (bits * lane) for lane, v in enumerate(potentials[channel, y, x]))
-        lines.append(hexadecimal(((word << lanes | fired) << (bits * lanes)) | packed, layer.word_bits + lanes * (1 + bits)))
+        place = swept_cycle(word) << layer.word_bits | word
+        lines.append(hexadecimal(((place << lanes | fired) << (bits * lanes)) | packed, 32 + layer.word_bits + lanes * (1 + bits)))
     return lines
 
 

@@ -1,8 +1,10 @@
 """The Verilog around the chip in simulation: a harness that logs traces, and a bench that checks itself without Python."""
 
+from importlib import resources
+
 from spikefold.hw.interface import Interface
 
-__all__ = ["harness", "self_checking_bench"]
+__all__ = ["cocotb_bench", "harness", "self_checking_bench", "template"]
 
 
 def wide(width: int) -> str:
@@ -14,6 +16,17 @@ def instance(interface: Interface) -> str:
     """Return the chip's instantiation; clock, reset and streams have the names of its ports."""
     connections = ",\n".join(f"        .{name}({name})" for name in ("clk", "rst", *(port.name for port in interface.streams)))
     return f"    spikefold dut (\n{connections}\n    );\n"
+
+
+def cocotb_bench(interface: Interface) -> dict[str, str]:
+    """Return the files of the bench that cocotb runs, by name."""
+    bench = "test_spikefold.py"
+    return {"harness.v": harness(interface), bench: template(bench)}
+
+
+def template(name: str) -> str:
+    """Return a file that is the same for every chip."""
+    return resources.files("spikefold.hw").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def harness(interface: Interface) -> str:
@@ -74,14 +87,14 @@ def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_c
     """
     checks = []
     for d, layer in enumerate(interface.layers):
-        event, swept = layer.source_events.size, layer.word_bits + layer.lanes * (1 + layer.population.potential_bits)
+        event, swept = layer.source_events.size, 32 + layer.word_bits + layer.lanes * (1 + layer.population.potential_bits)
         checks.append((f"events_{d}", f"dut.traced.trace_{d}_event_valid", f"{{cycle, dut.traced.trace_{d}_event}}", 32 + event))
         fields = ", ".join(f"dut.traced.trace_{d}_{name}" for name in ("word", "fired", "potential"))
-        checks.append((f"updates_{d}", f"dut.traced.trace_{d}_swept_valid", f"{{{fields}}}", swept))
+        checks.append((f"updates_{d}", f"dut.traced.trace_{d}_swept_valid", f"{{cycle, {fields}}}", swept))
     checks.append(("cycles", "dut.traced.trace_start && steps != 0", "cycle", 32))
     label = f"m_axis_tlast ? m_axis_tuser : {interface.label_width}'d0"
-    width = interface.score_width + interface.label_width + 1
-    checks.append(("results", "m_axis_tvalid && m_axis_tready", f"{{m_axis_tlast, {label}, m_axis_tdata}}", width))
+    width = 32 + 1 + interface.label_width + interface.score_width
+    checks.append(("results", "m_axis_tvalid && m_axis_tready", f"{{cycle, m_axis_tlast, {label}, m_axis_tdata}}", width))
     declared = "".join(f"    reg [{width - 1}:0] {name} [0:{max(counts[name], 1) - 1}];\n    integer {name}_seen;\n" for name, _, _, width in checks)
     loaded = "".join(f'        $readmemh("vectors/{name}.hex", {name});\n' for name, _, _, _ in checks if counts[name])
     loaded += "".join(f"        {name}_seen = 0;\n" for name, _, _, _ in checks)

@@ -12,12 +12,17 @@ from spikefold.hw.memory import Ram
 from spikefold.hw.neuron import NeuronStep
 from spikefold.quantize.widths import address_bits
 
-__all__ = ["UpdateEngine", "swept_layout"]
+__all__ = ["UpdateEngine", "swept_cycle", "swept_layout"]
 
 
 def swept_layout(layer: LayerConfig) -> data.StructLayout:
     """Return what the sweep of one word gives: its address, and each lane's spike and potential."""
     return data.StructLayout({"word": unsigned(layer.word_bits), "fired": layer.lanes, "potential": layer.lanes_of(layer.potential_shape)})
+
+
+def swept_cycle(word: int) -> int:
+    """Return the cycle of its step in which a word leaves the update."""
+    return 1 + word + UpdateEngine.LATENCY
 
 
 class UpdateEngine(wiring.Component):
@@ -28,6 +33,8 @@ class UpdateEngine(wiring.Component):
     Word ``w`` is read in cycle ``1 + w`` after the start and leaves five cycles later: a cycle for the memories, one for the registers behind them,
     and the neuron step.
     """  # noqa: D205
+
+    LATENCY = 2 + NeuronStep.LATENCY
 
     def __init__(self, layer: LayerConfig) -> None:
         self.layer = layer
@@ -83,7 +90,7 @@ class UpdateEngine(wiring.Component):
         m.d.sync += [current.eq(self.read_data), previous.eq(potentials.read_data)]
 
         # Which stages hold a word: memories, registers, the three of the neuron step.
-        stages = Signal(2 + NeuronStep.LATENCY)
+        stages = Signal(self.LATENCY)
         m.d.sync += stages.eq((stages << 1) | running)
         m.d.sync += [self.clear.eq(running), self.clear_address.eq(word)]
         m.d.comb += self.quiet.eq(~running & (stages == 0))

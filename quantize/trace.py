@@ -3,7 +3,7 @@
 Spikes and potentials are indexed by (sample, the layer's own timestep); cycles and arrivals by the global step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +16,23 @@ __all__ = ["Comparison", "Difference", "Timing", "Trace", "compare", "first_diff
 
 Int = npt.NDArray[np.int64]
 ARRIVAL_FIELDS = ("step", "cycle", "channel", "y", "x", "payload")
+RESULT_FIELDS = ("step", "cycle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Timing:
     """When things happened, in clock cycles since the start of their global step.
 
-    ``cycles`` [steps] is the length of each step; ``core_cycles`` [steps, cores] the cycle in which each core was last
-    busy (0 where it had nothing to do). ``arrivals`` holds for each core, in order, every event that it accepted:
-    int64 [events, 6], the columns of ``ARRIVAL_FIELDS``.
+    ``cycles`` [steps] is the length of each step. ``arrivals`` holds for each core, in order, every event that it accepted: int64
+    [events, 6], the columns of ``ARRIVAL_FIELDS``; ``results`` when each score left: int64 [N * classes, 2], ``RESULT_FIELDS``. ``core_cycles``
+    [steps, cores] is the first cycle in which each core has nothing left to do (0 where it had nothing); a run of the Verilog does not
+    record it, and it is not compared.
     """
 
     cycles: Int
-    core_cycles: Int
     arrivals: tuple[Int, ...]
+    results: Int
+    core_cycles: Int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,14 +71,14 @@ class Difference:
     got: int
 
     def __str__(self) -> str:
-        where = "" if self.sample is None else f"sample {self.sample}, "
+        when = f"step {self.timestep}" if self.sample is None else f"sample {self.sample}, timestep {self.timestep}"
         neuron = f", neuron {self.neuron}" if self.neuron else ""
-        return f"{self.kind}: {where}timestep {self.timestep}, layer {self.layer!r}{neuron}: expected {self.expected}, got {self.got}"
+        return f"{self.kind}: {when}, layer {self.layer!r}{neuron}: expected {self.expected}, got {self.got}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How much was compared, by kind, how many values differed, and the first difference in time."""
+    """How much was compared, by kind (values; of arrivals, events), how much of it differed, and the first difference in time."""
 
     compared: dict[str, int]
     differing: dict[str, int]
@@ -97,7 +100,7 @@ def idle_steps(gaps: Sequence[int] | int | None, samples: int, depth: int) -> li
 
 
 def compare(expected: Trace, got: Trace) -> Comparison:
-    """Compare all that both traces recorded; comparing nothing, or traces of different networks, is an error."""
+    """Compare all that both traces recorded; comparing nothing, or traces of different networks, is a SpikefoldError."""
     if expected.populations != got.populations or expected.scores.shape != got.scores.shape:
         raise SpikefoldError(
             f"traces: {expected.populations} with {len(expected.scores)} samples against {got.populations} with "
@@ -107,35 +110,55 @@ def compare(expected: Trace, got: Trace) -> Comparison:
     differing: dict[str, int] = {}
     found: list[tuple[tuple[int, ...], Difference]] = []
 
-    def note(kind: str, layer: int, a: npt.NDArray[Any], b: npt.NDArray[Any], sampled: bool, steps: Int | None = None, at: int = 0) -> None:
+    def count(kind: str, values: int, unequal: int, sample: int, difference: Callable[[], Difference]) -> None:
+        compared[kind] = compared.get(kind, 0) + values
+        differing[kind] = differing.get(kind, 0) + unequal
+        if unequal:
+            first = difference()
+            found.append(((sample, first.timestep, expected.populations.index(first.layer)), first))
+
+    def values(kind: str, layer: int, a: npt.NDArray[Any], b: npt.NDArray[Any], *, sampled: bool = True, at: int = 0) -> None:
         if a.shape != b.shape:
             raise SpikefoldError(f"traces: {kind} of {expected.populations[layer]!r} has shapes {a.shape} and {b.shape}")
-        compared[kind] = compared.get(kind, 0) + a.size
         unequal = a != b
-        count = int(np.count_nonzero(unequal))
-        differing[kind] = differing.get(kind, 0) + count
-        if count:
-            index = tuple(int(i) for i in np.argwhere(unequal)[0])
-            sample, rest = (index[0], index[1:]) if sampled else (None, index)
-            timestep = at + rest[0] if steps is None else int(steps[rest[0]])
-            difference = Difference(
-                kind=kind, sample=sample, timestep=timestep, layer=expected.populations[layer], neuron=rest if steps is not None else rest[1:],
+        index = tuple(int(i) for i in np.unravel_index(int(unequal.argmax()), a.shape)) if a.size else ()
+        sample, rest = (index[0], index[1:]) if sampled and index else (None, index)
+        count(
+            kind, a.size, int(np.count_nonzero(unequal)), sample or 0,
+            lambda: Difference(
+                kind=kind, sample=sample, timestep=at + rest[0], layer=expected.populations[layer], neuron=rest[1:],
                 expected=int(a[index]), got=int(b[index]),
-            )  # fmt: skip
-            found.append((((sample or 0), timestep, layer), difference))
+            ),
+        )  # fmt: skip
+
+    def events(kind: str, fields: tuple[str, ...], layer: int, a: Int, b: Int) -> None:
+        a, b = _aligned(a, b)
+        unequal = a != b
+        row, column = divmod(int(unequal.argmax()), len(fields)) if a.size else (0, 0)
+        count(
+            kind, len(a), int(unequal.any(1).sum()), 0,
+            lambda: Difference(
+                kind=f"{kind}, {fields[column]} of number {row}", sample=None, timestep=int(max(a[row, 0], b[row, 0])),
+                layer=expected.populations[layer], neuron=(), expected=int(a[row, column]), got=int(b[row, column]),
+            ),
+        )  # fmt: skip
 
     for layer in range(len(expected.populations)):
-        note("spikes", layer, expected.spikes[layer], got.spikes[layer], True)
+        values("spikes", layer, expected.spikes[layer], got.spikes[layer])
         if expected.potentials is not None and got.potentials is not None:
-            note("potentials", layer, expected.potentials[layer], got.potentials[layer], True)
+            values("potentials", layer, expected.potentials[layer], got.potentials[layer])
     last = len(expected.populations) - 1
-    # Scores are there when the last timestep is over: a difference before that is where it began.
-    note("scores", last, expected.scores[:, None], got.scores[:, None], True, at=expected.spikes[last].shape[1] - 1 if expected.spikes else 0)
+    # Scores and counts are there when the last timestep is over: a difference before that is where it began.
+    end = expected.spikes[last].shape[1] - 1 if expected.spikes else 0
+    values("scores", last, expected.scores[:, None], got.scores[:, None], at=end)
+    for kind, counts, other in (("clamps", expected.clamps, got.clamps), ("sops", expected.sops, got.sops)):
+        if counts is not None and other is not None:
+            values(kind, last, np.asarray(counts).reshape(1, 1, -1), np.asarray(other).reshape(1, 1, -1), at=end)
     if expected.timing is not None and got.timing is not None:
         for layer, (a, b) in enumerate(zip(expected.timing.arrivals, got.timing.arrivals, strict=True)):
-            x, y = _aligned(a, b)
-            note("arrivals", layer, x, y, False, steps=np.maximum(x[:, 0], y[:, 0]))
-        note("cycles", last, expected.timing.cycles, got.timing.cycles, False)
+            events("arrivals", ARRIVAL_FIELDS, layer, a, b)
+        events("results", RESULT_FIELDS, last, expected.timing.results, got.timing.results)
+        values("cycles", last, expected.timing.cycles, got.timing.cycles, sampled=False)
     for fault in (*expected.faults, *got.faults):
         compared["faults"] = differing["faults"] = differing.get("faults", 0) + 1
         found.append(((fault.sample or 0, fault.timestep, last), fault))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spikefold.data.errors import ChipError
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Int, Network, signed_range
 from spikefold.quantize.placement import CorePlan, place
@@ -56,12 +57,14 @@ class Chip:
         potentials: bool = False,
         timing: bool = True,
         gaps: Sequence[int] | int | None = None,
+        strict: bool = False,
         progress: Progress | None = None,
     ) -> Trace:
         """Execute the network on payloads [N, T, C, H, W].
 
         ``gaps`` are the idle steps behind each inference, or one number for all: 0 is back-to-back, None drains the chip each time (isolated).
-        They change the cycles of steps that several inferences share, and nothing else.
+        They change the cycles of steps that several inferences share, and nothing else. With ``strict`` a potential that clamps is a ChipError;
+        events of another shape or range are a DataError.
         """
         check_events(self.network, events)
         between = idle_steps(gaps, len(events), self.depth)
@@ -70,6 +73,9 @@ class Chip:
             keep = potentials or (plan is self.plans[-1] and self.network.readout.decode == "potential")
             layers.append(self._run_layer(plan, sources[-1], keep, progress))
             sources.append(layers[-1].spikes)
+            if strict and layers[-1].clamps:
+                bits = self.network.populations[plan.index].potential_bits
+                raise ChipError(f"layer {plan.name!r}: {layers[-1].clamps} values were clamped to {bits} bits; a strict run allows none")
         last = layers[-1]
         decoded = last.potentials[:, -1] if self.network.readout.decode == "potential" else last.spikes.sum(1, dtype=np.int64)
         return Trace(

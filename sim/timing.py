@@ -41,10 +41,12 @@ def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_dept
         np.maximum.at(ticked if d == 0 else quiet[:, d - 1], starts + d, source_end)
         np.maximum.at(quiet[:, d], starts + d, core_end)
         np.maximum.at(quiet[:, d], starts + d + 1, plan.words + 6)
-    np.maximum.at(quiet[:, -1], starts[:, -1] + len(plans), score_end(plans[-1]))
+    scored = score_cycles(plans[-1])
+    np.maximum.at(quiet[:, -1], starts[:, -1] + len(plans), scored[-1] + 1)
+    results = np.stack(np.broadcast_arrays(starts[:, -1:] + len(plans), scored), axis=-1).reshape(-1, 2)
     # The barrier sees a quiet chip one cycle late, and the next step starts in the cycle after.
     cycles = np.maximum(ticked, quiet.max(1) + 1) + 1
-    return Timing(cycles=cycles, core_cycles=quiet, arrivals=tuple(arrivals))
+    return Timing(cycles=cycles, arrivals=tuple(arrivals), results=results, core_cycles=quiet)
 
 
 def time_source(plan: CorePlan, source: CorePlan | None, payloads: Payloads, queue_depth: int) -> tuple[Int, Int, Int]:
@@ -72,10 +74,11 @@ def time_source(plan: CorePlan, source: CorePlan | None, payloads: Payloads, que
     return events, ends[0].reshape(samples, timesteps), ends[1].reshape(samples, timesteps)
 
 
-def score_end(plan: CorePlan) -> int:
-    """Return the first cycle in which a readout has sent its scores to a host that is always ready."""
-    sent = 0
+def score_cycles(plan: CorePlan) -> Int:
+    """Return the cycle in which a readout sends each class's score to a host that is always ready, [classes]."""
+    cycles: list[int] = []
     for word in range(plan.words):
         lanes = min(plan.lanes, plan.shape[0] - word * plan.lanes)
-        sent = max(word + 7, sent + 1) + 1 + lanes
-    return sent + 1
+        first = max(word + 7, cycles[-1] + 1 if cycles else 0) + 2
+        cycles += range(first, first + lanes)
+    return np.array(cycles, np.int64)

@@ -263,7 +263,9 @@ def trace_arrays(trace: Trace) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {"populations": np.array(trace.populations), "scores": trace.scores}
     parts: dict[str, Any] = {"spikes": trace.spikes, "potentials": trace.potentials or ()}
     if trace.timing is not None:
-        arrays |= {"cycles": trace.timing.cycles, "core_cycles": trace.timing.core_cycles}
+        arrays |= {"cycles": trace.timing.cycles, "results": trace.timing.results}
+        if trace.timing.core_cycles is not None:
+            arrays["core_cycles"] = trace.timing.core_cycles
         parts["arrivals"] = trace.timing.arrivals
     if trace.sops is not None:
         arrays["sops"] = trace.sops

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from spikefold.data.errors import SpikefoldError
+from spikefold.hw import cosim
 from spikefold.hw.cosim import NEVER_SEEN, run_rtl
-from spikefold.quantize.trace import Trace, compare
+from spikefold.hw.interface import Interface
+from spikefold.hw.stimulus import stimulus
+from spikefold.quantize.trace import Trace, compare, idle_steps
 from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.hw.builds import build, self_check
 from tests.random_networks import Case, random_case
 
-TIMED = {"spikes", "potentials", "scores", "arrivals", "cycles"}
+TIMED = {"spikes", "potentials", "scores", "arrivals", "results", "cycles"}
 VALUES = {"spikes", "potentials", "scores"}
 GROUP = 10
 
@@ -79,6 +82,12 @@ def folder(case: Case, tmp_path: Path) -> Path:
     return build(case, tmp_path / "build")
 
 
+@pytest.fixture
+def bench_of_the_build(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the bench in the build, which a test changes, be the one that runs."""
+    monkeypatch.setattr(cosim, "cocotb_bench", lambda interface: {path.name: path.read_text() for path in (folder / "tb").iterdir()})
+
+
 def patch(folder: Path, file: str, old: str, new: str) -> None:
     """Replace what is in a file of the build exactly once."""
     text = (folder / file).read_text()
@@ -86,6 +95,7 @@ def patch(folder: Path, file: str, old: str, new: str) -> None:
     (folder / file).write_text(text.replace(old, new))
 
 
+@pytest.mark.usefixtures("bench_of_the_build")
 def test_a_chip_that_hangs_ends_by_the_watchdog_and_is_a_difference(folder: Path, case: Case) -> None:
     patch(folder, "rtl/spikefold.v", ".s_axis_tready(s_axis_tready)", ".s_axis_tready()")
     patch(folder, "rtl/spikefold.v", ".s_axis_tvalid(s_axis_tvalid)", ".s_axis_tvalid(1'b0)")
@@ -98,6 +108,7 @@ def test_a_chip_that_hangs_ends_by_the_watchdog_and_is_a_difference(folder: Path
     assert (got.scores == NEVER_SEEN).all()
 
 
+@pytest.mark.usefixtures("bench_of_the_build")
 def test_a_chip_that_stops_on_the_way_keeps_what_it_did(folder: Path, case: Case) -> None:
     # The result is never taken, so the chip waits with the first inference's.
     patch(folder, "tb/test_spikefold.py", "dut.m_axis_tready.value = 1, 0, 1", "dut.m_axis_tready.value = 1, 0, 0")
@@ -131,6 +142,7 @@ def test_a_wrong_weight_is_a_difference_with_its_place(folder: Path, case: Case)
     assert f"layer {case.network.populations[1].name!r}, neuron" in str(comparison.first)
 
 
+@pytest.mark.usefixtures("bench_of_the_build")
 @pytest.mark.parametrize(
     ("logged", "instead", "words"),
     [
@@ -174,3 +186,48 @@ def test_another_simulator_is_refused_by_name(folder: Path, case: Case) -> None:
 def test_events_of_another_shape_are_refused_before_anything_runs(folder: Path, case: Case) -> None:
     with pytest.raises(SpikefoldError, match="events"):
         run_rtl(folder, case.network, case.chip, np.zeros((1, 1, 9, 9, 9), np.int8))
+
+
+@pytest.mark.usefixtures("bench_of_the_build")
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ('W 0 %0d %h %h %h\\n", cycle,', 'W 0 %0d %h %h %h\\n", cycle + 3,', "cycle of an update"),
+        ('O %0d %h %h %h\\n", cycle,', 'O %0d %h %h %h\\n", cycle + 4,', "results, cycle of number 0"),
+    ],
+)
+def test_what_happens_at_another_cycle_is_a_difference(folder: Path, case: Case, old: str, new: str, kind: str) -> None:
+    patch(folder, "tb/harness.v", old, new)
+    comparison = compare(expected(case), rtl(folder, case))
+    assert comparison.first is not None
+    assert comparison.first.kind == kind
+
+
+@pytest.mark.usefixtures("bench_of_the_build")
+def test_a_bench_that_fails_is_a_difference_though_its_trace_is_equal(folder: Path, case: Case) -> None:
+    patch(folder, "tb/test_spikefold.py", "    await ClockCycles(dut.clk, 2)\n", "    raise AssertionError\n")
+    comparison = compare(expected(case), rtl(folder, case))
+    assert comparison.first is not None
+    assert comparison.first.kind == "bench failed"
+
+
+@pytest.mark.usefixtures("bench_of_the_build")
+def test_a_bench_that_cannot_run_is_an_error(folder: Path, case: Case) -> None:
+    patch(folder, "tb/test_spikefold.py", "import json\n", "import json_of_nobody\n")
+    with pytest.raises(SpikefoldError, match=r"^simulator 'icarus': "):
+        rtl(folder, case)
+
+
+def test_the_bench_of_the_build_does_not_judge_it(folder: Path, case: Case) -> None:
+    (folder / "tb" / "harness.v").write_text("module harness; endmodule\n")
+    (folder / "tb" / "test_spikefold.py").write_text("raise SystemExit\n")
+    assert compare(expected(case), rtl(folder, case)).equal
+
+
+def test_a_log_that_was_cut_is_read_as_far_as_it_goes(case: Case) -> None:
+    interface = Interface(case.network, case.chip)
+    played = stimulus(interface, case.events, idle_steps(None, len(case.events), interface.depth))
+    got = cosim.read_trace("S 10\nE 0 1", interface, played, case.network.timesteps, timed=True, passed=True)
+    assert got.timing is not None
+    assert (got.scores == NEVER_SEEN).all()
+    assert not len(got.timing.arrivals[0])

@@ -9,6 +9,8 @@ import pytest
 from spikefold.data.errors import SpikefoldError
 from spikefold.quantize.trace import Difference, Timing, Trace, compare, first_difference, idle_steps
 
+RESULTS = np.array([[3, 9 + n] for n in range(10)])
+
 
 def trace(**fields: Any) -> Trace:
     rng = np.random.default_rng(0)
@@ -21,7 +23,7 @@ def trace(**fields: Any) -> Trace:
         "scores": rng.integers(-9, 9, (2, 5)),
         "clamps": (0, 1),
         "sops": np.ones((2, 2), np.int64),
-        "timing": Timing(cycles=np.array([10, 11, 12, 9]), core_cycles=np.zeros((4, 2), np.int64), arrivals=(arrivals, arrivals[:1])),
+        "timing": Timing(cycles=np.array([10, 11, 12, 9]), arrivals=(arrivals, arrivals[:1]), results=RESULTS),
     }
     return Trace(**{**given, **fields})
 
@@ -36,7 +38,7 @@ def test_equal_traces():
     comparison = compare(trace(), trace())
     assert comparison.equal
     assert comparison.first is None
-    assert comparison.compared == {"spikes": 136, "potentials": 136, "scores": 10, "arrivals": 24, "cycles": 4}
+    assert comparison.compared == {"spikes": 136, "potentials": 136, "scores": 10, "clamps": 2, "sops": 4, "arrivals": 4, "results": 10, "cycles": 4}
     assert not any(comparison.differing.values())
 
 
@@ -47,7 +49,7 @@ def test_a_spike():
     difference = first_difference(a, b)
     assert difference == Difference(kind="spikes", sample=1, timestep=2, layer="out", neuron=(3, 0, 0), expected=value, got=not value)
     assert str(difference) == f"spikes: sample 1, timestep 2, layer 'out', neuron (3, 0, 0): expected {int(value)}, got {int(not value)}"
-    assert compare(a, b).differing == {"spikes": 1, "potentials": 0, "scores": 0, "arrivals": 0, "cycles": 0}
+    assert compare(a, b).differing == {"spikes": 1, "potentials": 0, "scores": 0, "clamps": 0, "sops": 0, "arrivals": 0, "results": 0, "cycles": 0}
 
 
 def test_a_potential():
@@ -75,7 +77,7 @@ def test_an_arrival():
     late = changed(a.timing.arrivals, 0, (1, 1), 6)
     difference = first_difference(a, replace(a, timing=replace(a.timing, arrivals=late)))
     assert difference is not None
-    assert (difference.kind, difference.timestep, difference.layer, difference.expected, difference.got) == ("arrivals", 0, "hidden", 5, 6)
+    assert str(difference) == "arrivals, cycle of number 1: step 0, layer 'hidden': expected 5, got 6"
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -85,7 +87,7 @@ def test_a_missing_arrival(more: bool):
     b = replace(a, timing=replace(a.timing, arrivals=(a.timing.arrivals[0][:2], a.timing.arrivals[1])))
     difference = first_difference(*((a, b) if more else (b, a)))
     assert difference is not None
-    assert (difference.kind, difference.timestep, difference.got if more else difference.expected) == ("arrivals", 2, -1)
+    assert (difference.kind, difference.timestep, difference.got if more else difference.expected) == ("arrivals, step of number 2", 2, -1)
 
 
 def test_a_cycle():
@@ -95,7 +97,7 @@ def test_a_cycle():
     difference = first_difference(a, b)
     assert difference is not None
     assert (difference.kind, difference.timestep, difference.expected, difference.got) == ("cycles", 2, 12, 13)
-    assert str(difference) == "cycles: timestep 2, layer 'out': expected 12, got 13"
+    assert str(difference) == "cycles: step 2, layer 'out': expected 12, got 13"
 
 
 def test_the_first_difference_is_first_by_sample_then_time_then_layer():
@@ -110,13 +112,13 @@ def test_the_first_difference_is_first_by_sample_then_time_then_layer():
 
 def test_what_one_side_did_not_record_is_not_compared():
     a = trace()
-    comparison = compare(a, replace(a, potentials=None, timing=None))
+    comparison = compare(a, replace(a, potentials=None, timing=None, clamps=None, sops=None))
     assert comparison.equal
     assert set(comparison.compared) == {"spikes", "scores"}
 
 
 def test_comparing_nothing_is_an_error():
-    empty = trace(populations=(), spikes=(), potentials=None, scores=np.zeros((0, 5), np.int64), timing=None)
+    empty = trace(populations=(), spikes=(), potentials=None, scores=np.zeros((0, 5), np.int64), timing=None, clamps=None, sops=None)
     with pytest.raises(SpikefoldError, match=r"^traces: nothing was compared$"):
         compare(empty, empty)
 
@@ -142,3 +144,29 @@ def test_idle_steps():
     for gaps in ([1], [1, -1], -1):
         with pytest.raises(SpikefoldError, match=r"for 2 samples; one number of at least 0 each is needed$"):
             idle_steps(gaps, 2, 3)
+
+
+def test_when_a_score_left():
+    a = trace()
+    assert a.timing is not None
+    late = RESULTS.copy()
+    late[7, 1] += 1
+    difference = first_difference(a, replace(a, timing=replace(a.timing, results=late)))
+    assert str(difference) == "results, cycle of number 7: step 3, layer 'out': expected 16, got 17"
+
+
+@pytest.mark.parametrize(("kind", "other"), [("clamps", (0, 3)), ("sops", np.array([[1, 2], [3, 5]]))])
+def test_counts(kind: str, other: object):
+    a = replace(trace(), clamps=(0, 2), sops=np.array([[1, 2], [3, 4]]))
+    assert compare(a, a).compared[kind] == (2 if kind == "clamps" else 4)
+    comparison = compare(a, replace(a, **{kind: other}))
+    assert comparison.differing[kind] == 1
+    assert comparison.first is not None
+    assert comparison.first.kind == kind
+
+
+def test_a_fault_is_a_difference():
+    a = trace()
+    fault = Difference(kind="word updated", sample=None, timestep=2, layer="out", neuron=(), expected=1, got=3)
+    comparison = compare(a, replace(a, faults=(fault,)))
+    assert (comparison.differing["faults"], str(comparison.first)) == (1, "word updated: step 2, layer 'out': expected 1, got 3")

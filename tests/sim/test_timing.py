@@ -8,7 +8,7 @@ import pytest
 
 from spikefold.quantize.trace import Timing
 from spikefold.sim.engine import Chip
-from spikefold.sim.timing import score_end
+from spikefold.sim.timing import score_cycles
 from tests.cases import single
 from tests.random_networks import Case, random_case
 
@@ -116,5 +116,5 @@ def test_scores_of_several_words():
     """Five classes on two lanes, so words of 2, 2 and 1 scores: a word is taken, fetched in the next cycle, and sends a score a cycle."""
     case = single("five classes", [[1]], np.ones((5, 1)), threshold=100, lanes=2)
     plan = Chip(case.network, case.chip).plans[-1]
-    # Taken in 7, fetched in 8, scores in 9 and 10; the next taken in 11, fetched in 12, scores in 13 and 14; the last in 15, 16 and 17.
-    assert score_end(plan) == 18
+    # Taken in 7, fetched in 8, scores in 9 and 10; the next taken in 11, fetched in 12, scores in 13 and 14; the last in 17.
+    assert score_cycles(plan).tolist() == [9, 10, 13, 14, 17]
