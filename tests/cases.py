@@ -63,7 +63,16 @@ def network(
 
 
 def single(
-    name: str, payloads: Any, weights: Any, *, payload_bits: int = 2, lanes: int = 4, depth: int = 2, decode: str = "spike_count", **fields: Any
+    name: str,
+    payloads: Any,
+    weights: Any,
+    *,
+    payload_bits: int = 2,
+    lanes: int = 4,
+    depth: int = 2,
+    decode: str = "spike_count",
+    offset: Any = None,
+    **fields: Any,
 ) -> Case:
     """A dense layer: ``payloads`` [T, inputs] or [N, T, inputs], ``weights`` [out, inputs]."""
     events = np.asarray(payloads, np.int8)
@@ -71,7 +80,7 @@ def single(
     source = coding(events.shape[2:], payload_bits)
     built = layer("input", "only", source.shape, weights, (source.payload_min, source.payload_max, payload_bits), **fields)
     chip = ChipConfig(name="tiny", cores=1, lanes=lanes, event_queue_depth=depth)
-    return Case(name=name, network=network([built], source, events.shape[1], decode), chip=chip, events=events)
+    return Case(name=name, network=network([built], source, events.shape[1], decode, offset), chip=chip, events=events)
 
 
 def image(
@@ -218,4 +227,40 @@ def geometries() -> list[Case]:
     return found
 
 
-CASES: tuple[Case, ...] = (*thresholds(), *clamps(), *roundings(), *schedules(), *payloads(), *geometries())
+def limits() -> list[Case]:
+    """The ends of what the fields of the contract can hold."""
+    low, high, wide = -(1 << 31), (1 << 31) - 1, 1 << 32
+    top = 1 << 23
+    ends: dict[str, Any] = {"potential_bits": 32, "saturate": True}
+    starts = np.array([low, high, -1, 1, low + 1, high - 1])
+    # A current of 128 times 2**23 is half of 2**31: a tie.
+    ties = [[127, 1], [-127, -1], [127, 0], [-127, -2], [127, 127], [0, 0]]
+    signs = [[1, 1], [-1, -1], [1, 1], [127, 127], [-128, -128]]
+    silent = np.zeros((3, 1), np.int8)
+    words: dict[str, Any] = {
+        "initial": starts, "threshold": [[-wide, wide - 1, -1, high, low, high - 1]], "decrement": [[wide - 1, 0, -wide, 1, -1, wide - 1]],
+        "load": [[high, low, low, low, high, -1]], "leak_kind": "multiply", "leak": [[1 << 16, (1 << 16) - 1, 1 << 15, 1 << 16, 1, (1 << 16) - 1]],
+        "leak_frac_bits": 16, "gain": [[top - 1, -top, top - 1, -top, top - 1, -top]], "gain_shift": [0, 31, 1, 7], "lanes": 2,
+    }  # fmt: skip
+    strong, kicks = [[127], [-128], [1], [-1], [-127], [64]], [[127], [-127], [1], [-1]]
+    never: dict[str, Any] = {"threshold": wide - 1, "reset": "none"}
+    square = [(0, 0, 0, 0, 1), (0, 1, 3, 3, 1), (1, 0, 3, 0, -1), (2, 1, 0, 3, 1), (3, 1, 2, 1, 1)]
+    return [
+        single("gains of 24 bits under a shift of 31", ties, signs, payload_bits=8, gain=[[top - 1, -top, -top, top - 1, -top]], gain_shift=31,
+               threshold=[[1, 1, 0, 127, 128]], decrement=1, **ends),
+        single("every field at its ends, soft", kicks, strong, payload_bits=8, reset="soft", **words, **ends),
+        single("every field at its ends, hard", kicks, strong, payload_bits=8, reset="hard", **words, **ends),
+        single("leaks of 16 fraction bits at both ends of 32 bits", silent, [[0]] * 6, initial=starts, leak_kind="multiply", leak_frac_bits=16,
+               leak=[1 << 16, (1 << 16) - 1, 1], threshold=wide - 1, **ends),
+        single("leak by shift 31 at both ends of 32 bits", silent, [[0]] * 6, initial=starts, leak_kind="shift", leak_shift=31, threshold=high,
+               decrement=wide - 1, **ends),
+        single("scores of 33 bits", [[1]], [[1], [-1], [0], [0]], decode="potential", initial=np.array([high, low, high, low]),
+               offset=[high, low, low, high], **never, **ends),
+        single("an offset that outweighs every spike", [[1], [1]], [[1], [-1]], threshold=1, offset=[low, high]),
+        single("one class, one timestep, one input", [[-1]], [[-128]], lanes=1, depth=1, threshold=128, decrement=128, potential_bits=9),
+        single("sizes that are powers of two", np.eye(4), np.arange(32).reshape(8, 4) - 16, depth=4, threshold=8, decrement=8),
+        image("an image of powers of two", (2, 4, 4), square, np.arange(1, 73).reshape(4, 2, 3, 3) - 37, 4, padding=1, threshold=16, decrement=16),
+    ]  # fmt: skip
+
+
+CASES: tuple[Case, ...] = (*thresholds(), *clamps(), *roundings(), *schedules(), *payloads(), *geometries(), *limits())

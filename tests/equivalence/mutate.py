@@ -31,6 +31,7 @@ RTL_CASES = (
     "sums at, and one beyond, both ends", "leak by shift 2", "leak by multiplication, 2 fraction bits", "schedules, hard", "no reset, firing",
     "schedules over several words, soft", "schedules over several words, hard", "schedules of gain, shift and leak",
     "three inferences start alike", "corners, padding 1, stride 2", "corners, padding 1, stride 1", "pooled payloads that cancel, and graded ones",
+    "every field at its ends, soft", "scores of 33 bits",
 )  # fmt: skip
 SECONDS_MAX = 600
 
