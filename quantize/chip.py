@@ -1,10 +1,10 @@
 """The virtual chip: every limit in one place, and its TOML file. Simulator and hardware both read it."""
 
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from spikefold.data.errors import ChipError
+from spikefold.data.errors import ChipError, DataError
+from spikefold.data.toml import read_toml
 
 __all__ = ["ChipConfig", "load_chip"]
 
@@ -38,8 +38,8 @@ class ChipConfig:
             "weight_bits_per_core": (1, 1 << 40), "schedule_bits_per_core": (1, 1 << 40), "potential_bits": (2, 32), "current_bits": (1, 32),
             "block_rams": (0, 1 << 20), "block_ram_bits": (256, 1 << 20), "block_ram_width": (1, 256), "multipliers": (0, 1 << 20),
         }  # fmt: skip
-        if not isinstance(self.name, str) or not self.name:
-            raise ChipError(f"chip name: {self.name!r}; it must be a text")
+        if not isinstance(self.name, str) or not self.name or not self.name.isprintable():
+            raise ChipError(f"chip name: {self.name!r}; it must be a text without control characters")
         for field, (low, high) in limits.items():
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -53,11 +53,9 @@ class ChipConfig:
 def load_chip(path: Path) -> ChipConfig:
     """Read a chip's TOML file: a table of :class:`ChipConfig`'s fields, each optional; unknown keys are errors."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ChipError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ChipError(f"{path}: not a TOML file: {error}") from error
+        table = read_toml(path)
+    except DataError as error:
+        raise ChipError(str(error)) from error
     known = {field.name for field in fields(ChipConfig)}
     for key in table:
         if key not in known:

@@ -409,6 +409,70 @@ def test_force_never_replaces_the_current_folder(net: Path, tmp_path: Path, monk
     assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
 
 
+def test_a_wrong_option_is_one_line(net: Path) -> None:
+    ended_badly(spikefold("info", net, "--speed"), "No such option", "--speed", "info --help")
+    ended_badly(spikefold("fly"), "No such command", "'fly'")
+    ended_badly(spikefold(), "Missing command")
+
+
+def test_a_bug_is_status_3_with_its_traceback(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr("spikefold.cli.model.describe", broken)
+    result = spikefold("info", net)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Traceback")
+    assert "ZeroDivisionError: of ours" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "words"),
+    [
+        ("--help >/dev/full", 2, "No space left on device"),
+        ("--version >/dev/full", 2, "No space left on device"),
+        ("info NET >/dev/full", 2, "No space left on device"),
+        ("info NET --json >&-", 2, "the standard output is closed"),
+        ("fly 2>/dev/full", 2, ""),
+        ("fly 2>&-", 2, ""),
+    ],
+)
+def test_an_output_that_takes_nothing(net: Path, command: str, status: int, words: str) -> None:
+    line = f"{sys.executable} -c 'from spikefold.cli import main; main()' {command.replace('NET', str(net))}"
+    ended = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert ended.stderr == (f"spikefold: {words}\n" if words else "")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("info", "NET"), ("info", "NET", "--json")])
+def test_a_pipe_that_nobody_reads_is_no_difference(net: Path, arguments: tuple[str, ...]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from spikefold.cli import main; main()", *(str(net) if a == "NET" else a for a in arguments)]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=300)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (2, "")
+
+
+def test_files_that_say_too_much(tmp_path: Path, build: Path) -> None:
+    out = tmp_path / "x"
+    for name, text in (("digits", "a = " + "9" * 5000), ("nested", "a = " + "[" * 5000)):
+        (tmp_path / f"{name}.toml").write_text(text)
+        ended_badly(spikefold("info", tmp_path / f"{name}.toml"), f"{name}.toml: not a TOML file")
+        ended_badly(spikefold("train", tmp_path / f"{name}.toml", "--out", out), "not a TOML file")
+    (tmp_path / "build").mkdir()
+    manifest = json.loads((build / "manifest.json").read_text())
+    (tmp_path / "build" / "manifest.json").write_text(json.dumps({**manifest, "network": {"class_names": 5}}))
+    assert spikefold("info", tmp_path / "build").exit_code == 0
+
+
+def test_info_on_a_folder_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text("{}")
+    ended_badly(spikefold("info", tmp_path), "neither the folder of a run", "nor that of a build")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    ended_badly(spikefold("info", tmp_path), "is the run finished?")
+
+
 def test_a_network_whose_data_is_not_known(net: Path, tmp_path: Path) -> None:
     network_file.save(replace(network_file.load(net), provenance={}), tmp_path / "n.safetensors")
     ended_badly(spikefold("simulate", tmp_path / "n.safetensors", "--out", tmp_path / "x"), "provenance names none")

@@ -1,6 +1,5 @@
 """Recipes: a TOML file that says everything about a training run. No torch here."""
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite
@@ -11,7 +10,8 @@ import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
 from spikefold.data.coding import InputCoding
-from spikefold.data.errors import SpikefoldError
+from spikefold.data.errors import DataError, SpikefoldError
+from spikefold.data.toml import parse_toml, read_toml_text
 from spikefold.train.errors import RecipeError
 
 __all__ = ["DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "load_recipe", "parse_recipe"]
@@ -128,19 +128,18 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; a missing, unknown or bad key is a RecipeError that names the file and the key."""
     try:
-        return parse_recipe(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a TOML file: {error}") from error
+        text = read_toml_text(path)
+    except DataError as error:
+        raise RecipeError(str(error)) from error
+    return parse_recipe(text, str(path))
 
 
 def parse_recipe(text: str, place: str) -> Recipe:
     """Return the recipe that ``text`` says; ``place`` names it in errors."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{place}: not a TOML file: {error}") from error
+        table = parse_toml(text, place)
+    except DataError as error:
+        raise RecipeError(str(error)) from error
     try:
         recipe: Recipe = _converter().structure(table, Recipe)
     except ClassValidationError as error:

@@ -15,7 +15,8 @@ import torch
 import spikefold
 from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset, load_dataset
-from spikefold.data.files import MODEL, SUMMARY, check_replaceable, write_text
+from spikefold.data.files import MODEL, RECIPE, SUMMARY, check_replaceable, write_text
+from spikefold.data.toml import read_toml_text
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatNetwork, evaluate
 from spikefold.train.errors import RecipeError, TrainError
@@ -23,9 +24,9 @@ from spikefold.train.network import SpikingNetwork, build_network, to_float_netw
 from spikefold.train.recipe import Recipe, load_recipe
 from spikefold.train.training import Epoch, FitResult, fit, repeatable
 
-__all__ = ["CHECKPOINT", "LOG", "RECIPE", "TrainResult", "float_accuracy", "train"]
+__all__ = ["CHECKPOINT", "LOG", "TrainResult", "float_accuracy", "train"]
 
-RECIPE, CHECKPOINT, LOG = "recipe.toml", "checkpoint.pt", "log.jsonl"
+CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 EVALUATE_BATCH = 50
 
 
@@ -60,7 +61,7 @@ def train(
         _check_data(str(recipe), plan, split)
     with repeatable(plan.seed, plan.train.threads):
         module = build_network(plan)
-    text = recipe.read_text(encoding="utf-8")
+    text = read_toml_text(recipe)
     _open_folder(out, text, resume=resume, force=force)
     fitted = _fit(plan, module, splits[0], out, resume=resume, progress=progress)
     provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}

@@ -9,7 +9,8 @@ import click
 
 from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, read_chip, show
 from spikefold.data.errors import DataError
-from spikefold.data.files import MANIFEST, MODEL, SUMMARY, write_text
+from spikefold.data.files import MANIFEST, MODEL, RECIPE, SUMMARY, write_text
+from spikefold.data.toml import read_toml
 
 if TYPE_CHECKING:
     from spikefold.quantize.chip import ChipConfig
@@ -145,6 +146,8 @@ def read_run(path: Path) -> "FloatNetwork":
     """Return the float network of a run's folder or of a file."""
     from spikefold.quantize.float_file import load_float
 
+    if path.is_dir() and not (path / RECIPE).is_file() and not (path / MODEL).is_file():
+        raise DataError(f"{path}: it is neither the folder of a run (there is no {MODEL}) nor that of a build (there is no {MANIFEST})")
     if path.is_dir() and not (path / MODEL).is_file():
         raise DataError(f"{path}: there is no {MODEL} in it; is the run finished? (train --resume goes on with it)")
     return load_float(path / MODEL if path.is_dir() else path)
@@ -222,13 +225,7 @@ def _network_tables(report: Report, title: str, layers: list[dict[str, Any]]) ->
 
 def describe_toml(path: Path) -> Report:
     """Return a chip's limits or a recipe's settings; a recipe is what has layers."""
-    import tomllib
-
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a TOML file: {error}") from error
-    if "layers" not in table:
+    if "layers" not in read_toml(path):
         from spikefold.quantize.chip import load_chip
 
         return _describe_chip(load_chip(path))
@@ -259,7 +256,9 @@ def describe_build(folder: Path) -> Report:
     rows = [(key, value) for key, value in manifest.items() if isinstance(value, (int, str))]
     if isinstance(network, dict) and isinstance(chip, dict) and isinstance(hashes, dict):
         rows += [("chip", str(chip.get("name"))), ("timesteps", str(network.get("timesteps"))), ("files", len(hashes))]
-        rows.append(("classes", ", ".join(map(str, network.get("class_names", ())))))
+        classes = network.get("class_names")
+        if isinstance(classes, list):
+            rows.append(("classes", ", ".join(map(str, classes))))
     report.table(str(folder), ("field", "value"), rows)
     if isinstance(layers, list) and layers and all(isinstance(layer, dict) and layer.keys() == layers[0].keys() for layer in layers):
         keys = sorted((key for key in layers[0] if key != "memories"), key=lambda key: (key != "name", key))

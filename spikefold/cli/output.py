@@ -1,5 +1,6 @@
 """What the verbs share: their options, tables and JSON on stdout, progress on stderr."""
 
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,7 +103,12 @@ def show(report: Report, json_only: bool) -> None:
     from rich.text import Text
 
     # Without a terminal there is no width to keep to, and a cut figure would be useless in a log.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would end with status 1, which says that something differs.
+            raise BrokenPipeError(errno.EPIPE, "the output was closed")
+
+    console = Plain(width=None if sys.stdout.isatty() else 160)
     for title, columns, rows in report.tables:
         table = Table(title=Text(title), title_justify="left")
         for i, column in enumerate(columns):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["MANIFEST", "MODEL", "SUMMARY", "check_replaceable", "new_folder", "write_bytes", "write_text"]
+__all__ = ["MANIFEST", "MODEL", "RECIPE", "SUMMARY", "check_replaceable", "new_folder", "write_bytes", "write_text"]
 
+RECIPE = "recipe.toml"
+"""The recipe in the folder of a run, there from its beginning."""
 MODEL = "model.safetensors"
 """The float network in the folder of a run."""
 MANIFEST = "manifest.json"

@@ -18,8 +18,9 @@ from spikefold.quantize.chip import ChipConfig, load_chip
         ({"cores": True}, "chip 'default' cores: True; it must be an integer in 1..4096"),
         ({"potential_bits": 33}, "chip 'default' potential_bits: 33; it must be an integer in 2..32"),
         ({"current_bits": 8.0}, "chip 'default' current_bits: 8.0; it must be an integer in 1..32"),
-        ({"name": ""}, "chip name: ''; it must be a text"),
-        ({"name": 3}, "chip name: 3; it must be a text"),
+        ({"name": ""}, "chip name: ''; it must be a text without control characters"),
+        ({"name": 3}, "chip name: 3; it must be a text without control characters"),
+        ({"name": "a\x1b[2J"}, "chip name: 'a\\x1b[2J'; it must be a text without control characters"),
     ],
 )
 def test_limits(fields: dict[str, Any], text: str):
@@ -44,6 +45,8 @@ def test_a_file_sets_what_it_names(tmp_path: Path):
         ("lanes = 99\n", "chip 'default' lanes: 99; it must be an integer in 1..64"),
         ("lanes = \n", "not a TOML file: "),
         ("[[[", "not a TOML file: "),
+        ("a = " + "9" * 5000, "not a TOML file: "),
+        ("a = " + "[" * 5000, "not a TOML file: "),
     ],
 )
 def test_a_file_that_is_wrong(tmp_path: Path, content: str, text: str):
