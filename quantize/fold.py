@@ -294,7 +294,7 @@ def _fold_as(layer: FloatLayer, shape: Shape, source: _Source, form: Form, reaso
         leak_error=leak.error,
     )
     for name in ("step", "weight_error", "gain_error", "leak_error"):
-        _check_finite(layer, name, np.array(getattr(report, name)), "a gamma that is not so far from 1, or weights that are,")
+        _check_finite(layer, name, np.array(getattr(report, name)), "a gamma, or weights, nearer to 1")
     return _FoldedLayer(
         weights=Weights(id=layer.name, tensor=tensor, bits=options.weight_bits),
         connection=connection,
