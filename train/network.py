@@ -16,7 +16,7 @@ from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
-from spikefold.train.recipe import LayerRecipe, Recipe
+from spikefold.train.recipe import LayerRecipe, Recipe, default_name
 
 __all__ = ["SpikingNetwork", "build_network", "events_to_input", "to_float_network"]
 
@@ -161,11 +161,11 @@ class _Chain:
         synapses = self.synapses
         if synapses is None:
             raise TrainError("network: neurons without weights")
-        conv = isinstance(synapses, Conv2d)
+        kind: Literal["conv2d", "dense"] = "conv2d" if isinstance(synapses, Conv2d) else "dense"
         weights = _array(synapses.weight)
         self.layers.append(
             FloatLayer(
-                name=synapses.name or f"{'conv' if conv else 'dense'}{len(self.layers) + 1}", kind="conv2d" if conv else "dense", weights=weights,
+                name=synapses.name or default_name(kind, len(self.layers) + 1), kind=kind, weights=weights,
                 bias=None if synapses.bias is None else _array(synapses.bias), stride=synapses.stride if isinstance(synapses, Conv2d) else 1,
                 padding=synapses.padding if isinstance(synapses, Conv2d) else 0, pool=self.pool, norm=_norm(self.norm, len(weights)), leak=leak,
                 threshold=threshold, reset=reset,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from math import isfinite
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,13 +12,15 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError, SpikefoldError
 from spikefold.data.toml import parse_toml, read_toml_text
+from spikefold.quantize.network import INPUT, TIMESTEPS_MAX
+from spikefold.quantize.windows import KERNEL_MAX, PADDING_MAX, POOL_MAX, STRIDE_MAX, layer_shape, pooled_shape
 from spikefold.train.errors import RecipeError
 
-__all__ = ["DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "load_recipe", "parse_recipe"]
+__all__ = ["DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "default_name", "load_recipe", "parse_recipe"]
 
 
 def _within(place: str, value: float, low: float, high: float) -> None:
-    if not isfinite(value) or not low <= value <= high:
+    if not low <= value <= high:
         raise RecipeError(f"{place}: {value}; it must be in {low}..{high}")
 
 
@@ -70,7 +72,13 @@ class LayerRecipe:
     bias: bool = False
 
     def __post_init__(self) -> None:
-        for key, low, high in (("out", 1, 65536), ("kernel", 1, 16), ("stride", 1, 16), ("padding", 0, 15), ("pool", 1, 16)):
+        for key, low, high in (
+            ("out", 1, 65536),
+            ("kernel", 1, KERNEL_MAX),
+            ("stride", 1, STRIDE_MAX),
+            ("padding", 0, PADDING_MAX),
+            ("pool", 1, POOL_MAX),
+        ):
             _within(f"layer {key}", getattr(self, key), low, high)
         if self.kind == "dense" and (self.kernel, self.stride, self.padding) != (1, 1, 0):
             raise RecipeError(f"layer kernel {self.kernel}, stride {self.stride}, padding {self.padding}: a dense layer takes none of them")
@@ -120,9 +128,32 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**63 - 1)
-        _within("timesteps", self.timesteps, 1, 4096)
+        _within("timesteps", self.timesteps, 1, TIMESTEPS_MAX)
         if not self.layers:
             raise RecipeError("layers: there are none; at least 1 is needed")
+        if not self.name.isprintable():
+            raise RecipeError(f"name: {self.name!r}; it must have no control characters")
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        """Refuse, before any training, names that no network may have and windows that leave nothing."""
+        names: dict[str, int] = {}
+        shape = self.input.shape
+        for i, layer in enumerate(self.layers):
+            name = layer.name or default_name(layer.kind, i + 1)
+            if name == INPUT or not name.isprintable():
+                raise RecipeError(f"layers[{i}].name: {name!r}; it must be printable, and {INPUT!r} is taken")
+            if name in names:
+                raise RecipeError(f"layers[{i}].name: {name!r}; layers[{names[name]}] has that name too")
+            names[name] = i
+            pooled = pooled_shape(shape, layer.pool)
+            weights = (layer.out, prod(pooled)) if layer.kind == "dense" else (layer.out, pooled[0], layer.kernel, layer.kernel)
+            shape = layer_shape(f"layers[{i}]", layer.kind, shape, layer.pool, weights, layer.stride, layer.padding)
+
+
+def default_name(kind: str, number: int) -> str:
+    """Return what a layer without a name is called; ``number`` counts all layers from 1."""
+    return f"{kind.removesuffix('2d')}{number}"
 
 
 def load_recipe(path: Path) -> Recipe:

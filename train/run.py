@@ -5,7 +5,8 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,11 +60,12 @@ def train(
     splits = load_dataset(plan.data.name, "train", data_dir), load_dataset(plan.data.name, "test", data_dir)
     for split in splits:
         _check_data(str(recipe), plan, split)
-    with repeatable(plan.seed, plan.train.threads):
+    with enough_memory(str(recipe)), repeatable(plan.seed, plan.train.threads):
         module = build_network(plan)
     text = read_toml_text(recipe)
     _open_folder(out, text, resume=resume, force=force)
-    fitted = _fit(plan, module, splits[0], out, resume=resume, progress=progress)
+    with enough_memory(str(recipe)):
+        fitted = _fit(plan, module, splits[0], out, resume=resume, progress=progress)
     provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}
     save_float(to_float_network(module, coding=plan.input, class_names=splits[0].class_names, provenance=provenance), out / MODEL)
     network = load_float(out / MODEL)
@@ -77,6 +79,18 @@ def train(
     if (_previous(out) / RECIPE).is_file():
         shutil.rmtree(_previous(out))
     return result
+
+
+@contextmanager
+def enough_memory(place: str) -> Iterator[None]:
+    """Turn torch's way to say that memory is short into a TrainError."""
+    try:
+        yield
+    except RuntimeError as error:
+        # On the CPU it is a plain RuntimeError, told by its words alone; a GPU's says "tried to allocate" too.
+        if "allocat" not in str(error):
+            raise
+        raise TrainError(f"{place}: out of memory; smaller layers, a smaller batch_size or fewer timesteps take less") from error
 
 
 def float_accuracy(network: FloatNetwork, dataset: Dataset) -> float:

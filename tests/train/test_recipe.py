@@ -44,6 +44,15 @@ def test_reads_values_and_defaults() -> None:
         ('name = "small"', "name = 3", "name: 3; it must be a text"),
         ("seed = 5", "seed = -5", "seed: -5; it must be in 0"),
         ("seed = 5", "seed = ", "not a TOML file"),
+        ("seed = 5", "seed = 1" + "0" * 400, "seed: a number of 1329 bits"),
+        ("mean = 0.0", "mean = 1" + "0" * 400, r"input\.mean: a number of"),
+        ("learning_rate = 0.1", "learning_rate = inf", "train learning_rate: inf"),
+        ('name = "small"', 'name = "sm\\u001ball"', "name: 'sm.x1ball'; it must have no control characters"),
+        ('name = "first"', 'name = "input"', r"layers\[0\]\.name: 'input'; it must be printable, and 'input' is taken"),
+        ('name = "first"', 'name = "a\\nb"', r"layers\[0\]\.name: 'a.nb'; it must be printable"),
+        ('name = "first"', 'name = "dense3"', r"layers\[2\]\.name: 'dense3'; layers\[0\] has that name too"),
+        ("pool = 2", "pool = 9", r"layers\[1\]: pooling \(4, 8, 8\) by 9 leaves nothing"),
+        ("kernel = 3\npadding = 1", "kernel = 9", r"layers\[0\] weights: kernel \[9, 9\] is larger than its padded source"),
     ],
 )
 def test_bad_recipes_say_file_key_value_and_limit(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -127,3 +127,12 @@ def test_accuracy_counts_every_sample(monkeypatch: pytest.MonkeyPatch, tmp_path:
         accuracies.add(float_accuracy(result.network, test))
     assert accuracies == {result.test_accuracy}
     assert result.test_accuracy * 360 == pytest.approx(np.rint(result.test_accuracy * 360))
+
+
+def test_too_little_memory_is_one_line(tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(runs, "fit", hungry)
+    with pytest.raises(TrainError, match="out of memory; smaller layers"):
+        train(recipe, tmp_path / "run")
