@@ -48,7 +48,7 @@ class Rom(wiring.Component):
 
 
 class Ram(wiring.Component):
-    """``depth`` words of ``shape`` with one read and one write port; a read and a write of one address never meet in a cycle."""
+    """``depth`` words of ``shape`` with one read and one write port; what is read in the cycle of a write there is not used."""
 
     def __init__(self, shape: Any, depth: int) -> None:
         self.depth, self.width = depth, Shape.cast(shape).width

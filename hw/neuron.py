@@ -1,7 +1,7 @@
-"""The neuron step in hardware: the same lines as reference and kernel, in four pipeline stages.
+"""The neuron step in hardware: the same lines as reference and kernel, in a pipeline of three registers.
 
-Stage 1 multiplies, 2 rounds, 3 sums and clamps; the last is combinational: it compares and resets. The unit gain of
-folded static norms has no multiplier, a constant shift is wiring, and a clamp exists only where a width is not proven.
+The first holds the products, the second the drive and the leaked potential, the third the clamped sum; what follows compares and
+resets. The unit gain of folded static norms has no multiplier, a constant shift is wiring, and a clamp exists only where a width is not proven.
 """
 
 from amaranth.hdl import Module, Mux, Signal, Value

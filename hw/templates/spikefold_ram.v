@@ -1,5 +1,5 @@
 // Synchronous memory with one read and one write port: `read_data` follows `read_address` by one clock cycle.
-// No user reads the address that is written in the same cycle, so vendors' collision behaviour does not matter.
+// What is read from the address that is written in the same cycle is never used, so vendors' collision behaviour does not matter.
 module spikefold_ram #(
     parameter WIDTH = 8,
     parameter DEPTH = 2,
