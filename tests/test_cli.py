@@ -160,7 +160,7 @@ main()
 
 def test_help_needs_no_extra() -> None:
     for verb in VERBS:
-        ended = python(WITHOUT, "torch,numba,amaranth,cocotb,sklearn,matplotlib,numpy", verb, "--help")
+        ended = python(WITHOUT, "torch,numba,amaranth,cocotb,sklearn,numpy", verb, "--help")
         assert ended.returncode == 0, ended.stderr
 
 
@@ -204,6 +204,22 @@ def test_quantize_writes_the_network_and_its_report(files: Path, tmp_path: Path)
     ended_badly(spikefold("quantize", files / "float.safetensors", "--out", out), "net.safetensors", "--force")
     assert spikefold("quantize", files / "float.safetensors", "--out", out, "--force", "--json").exit_code == 0
     assert network_file.load(out).weights[0].bits == 8
+
+
+def test_quantize_replaces_neither_its_input_nor_a_folder(files: Path, run: Path, tmp_path: Path) -> None:
+    source = tmp_path / "float.safetensors"
+    shutil.copy(files / "float.safetensors", source)
+    (tmp_path / "link.safetensors").symlink_to(source)
+    before = source.read_bytes()
+    for out in (source, tmp_path / "link.safetensors", tmp_path / ".." / tmp_path.name / source.name):
+        ended_badly(spikefold("quantize", source, "--out", out, "--force"), "the float network to fold")
+    ended_badly(spikefold("quantize", run, "--out", run / "model.safetensors", "--force"), "the float network to fold")
+    assert source.read_bytes() == before
+    (tmp_path / "a.json").mkdir()
+    (tmp_path / "b.safetensors").mkdir()
+    ended_badly(spikefold("quantize", source, "--out", tmp_path / "a.safetensors", "--force"), "a.json: it is a folder")
+    ended_badly(spikefold("quantize", source, "--out", tmp_path / "b.safetensors", "--force"), "b.safetensors: it is a folder")
+    assert not (tmp_path / "a.safetensors").exists()
 
 
 def test_simulate_leaves_a_summary_a_trace_and_a_picture(net: Path, tmp_path: Path) -> None:

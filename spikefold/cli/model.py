@@ -81,7 +81,13 @@ def quantize(
     report_path = out.with_suffix(".json")
     if out.suffix != ".safetensors":
         raise DataError(f"{out}: the network's file name must end in .safetensors")
+    source = (run / MODEL if run.is_dir() else run).resolve()
     for path in (out, report_path):
+        # Said before the folding, not after it.
+        if path.is_dir():
+            raise DataError(f"{path}: it is a folder; a file's name is needed")
+        if path.resolve() == source:
+            raise DataError(f"{path}: it is the float network to fold, which is not replaced; choose another name")
         if path.exists() and not force:
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
     result = fold(read_run(run), form=form, weight_bits=weight_bits, saturate_bits=saturate_bits)
@@ -98,8 +104,9 @@ def quantize(
             for layer in result.layers
         ],
     )
+    # The network last: where it is, its report is too.
+    write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
     network_file.save(result.network, out)
-    write_text(report_path, json.dumps(report.document, indent=2) + "\n")
     show(report, json_only)
 
 
