@@ -9,7 +9,7 @@ import pytest
 
 import spikefold.train.run as runs
 from spikefold.data.datasets import load_dataset
-from spikefold.data.errors import DataError
+from spikefold.data.errors import DataError, SpikefoldError
 from spikefold.quantize.float_file import load_float
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.run import float_accuracy, train
@@ -136,3 +136,14 @@ def test_too_little_memory_is_one_line(tmp_path: Path, recipe: Path, monkeypatch
     monkeypatch.setattr(runs, "fit", hungry)
     with pytest.raises(TrainError, match="out of memory; smaller layers"):
         train(recipe, tmp_path / "run")
+
+
+def test_force_never_moves_the_current_folder(tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text("old")
+    monkeypatch.chdir(folder)
+    for out in (Path(), folder):
+        with pytest.raises(SpikefoldError, match="never replaced"):
+            train(recipe, out, force=True)
+    assert (folder / "recipe.toml").read_text() == "old"
