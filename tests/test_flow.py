@@ -79,7 +79,10 @@ def test_reference_and_simulator_agree_over_batches(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(flow, "BATCH_BYTES", 1)
     single = flow.compare_with_reference(network, CHIP, data)
     assert whole.accuracy == single.accuracy
-    assert whole.comparison.compared == single.comparison.compared == {"spikes": 12 * 3 * 75, "potentials": 12 * 3 * 75, "scores": 36}
+    # Clamps are counted once a batch and layer, all else once a value.
+    values = {"spikes": 12 * 3 * 75, "potentials": 12 * 3 * 75, "scores": 36, "sops": 24}
+    assert whole.comparison.compared == {**values, "clamps": 2}
+    assert single.comparison.compared == {**values, "clamps": 24}
     assert whole.comparison.equal
     assert single.comparison.equal
 
