@@ -146,11 +146,13 @@ def simulate(
     samples: int | None = None,
     trace_samples: int = 10,
     potentials: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Simulation:
     """Run the first ``samples`` of a split (None: all) on the simulated chip, and keep the trace of the first ``trace_samples``.
 
-    Raises a ChipError where the network does not fit the chip, and a DataError where the data does not fit the network.
+    Raises a ChipError where the network does not fit the chip or, with ``strict``, a potential is clamped, and a DataError where the data does not
+    fit the network.
     """
     virtual, count = Chip(network, chip), sample_count(network, data, samples)
     if trace_samples < 1:
@@ -160,7 +162,7 @@ def simulate(
     spikes = [np.zeros(network.timesteps, np.int64) for _ in network.populations]
     clamps = np.zeros(len(network.populations), np.int64)
     for batch in batches(count, virtual.estimate_bytes(1)):
-        trace = virtual.run(events_of(network, data, batch))
+        trace = virtual.run(events_of(network, data, batch), strict=strict)
         part = slice(batch.start, batch.stop)
         predictions[part], sops[part], cycles[part] = trace.predictions, _sops(trace), inference_cycles(trace, len(batch))
         clamps += np.array(trace.clamps)

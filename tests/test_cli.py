@@ -568,3 +568,14 @@ def test_the_readme_tells_the_truth(net: Path, monkeypatch: pytest.MonkeyPatch, 
     assert label in "0123456789"
     assert int(cycles) > 0
     assert all(f"`spikefold {verb} " in readme for verb in VERBS)
+
+
+def test_a_strict_run_allows_no_clamp(files: Path, net: Path, tmp_path: Path) -> None:
+    assert spikefold("simulate", net, "--samples", "3", "--strict", "--out", tmp_path / "proven").exit_code == 0
+    network = network_file.load(net)
+    narrow = replace(network.populations[0], potential_bits=4, threshold_bits=5, saturate=True, threshold=np.array([[7]]), decrement=np.array([[7]]))
+    network_file.save(replace(network, populations=(narrow, *network.populations[1:])), tmp_path / "narrow.safetensors")
+    assert spikefold("simulate", tmp_path / "narrow.safetensors", "--samples", "3", "--out", tmp_path / "loose").exit_code == 0
+    ended = spikefold("simulate", tmp_path / "narrow.safetensors", "--samples", "3", "--strict", "--out", tmp_path / "strict")
+    ended_badly(ended, "values were clamped to 4 bits; a strict run allows none")
+    assert not (tmp_path / "strict").exists()

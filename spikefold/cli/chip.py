@@ -45,11 +45,12 @@ __all__ = ["generate", "simulate", "verify"]
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="A new folder for summary.json, trace.npz and firing.svg.")
 @click.option("--trace-samples", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Samples whose whole trace is kept.")
 @click.option("--potentials", is_flag=True, help="Keep the membrane potentials in the trace too.")
+@click.option("--strict", is_flag=True, help="End with an error where a potential is clamped to its width.")
 @click.option("--force", is_flag=True, help="Replace the folder.")
 @as_json
 def simulate(
     net: Path, chip_path: Path | None, data_name: str | None, split: str, data_dir: Path | None, samples: int | None, out: Path, trace_samples: int,
-    potentials: bool, force: bool, json_only: bool,
+    potentials: bool, strict: bool, force: bool, json_only: bool,
 ) -> None:  # fmt: skip
     """Run the integer network NET on the simulated chip, to the clock cycle.
 
@@ -66,7 +67,9 @@ def simulate(
     note(f"{count} samples; about {max(1, needed >> 20):,} MB of memory")
     with new_folder(out, force=force) as folder:
         with progress_bar() as progress:
-            result = flow.simulate(network, chip, data, samples=samples, trace_samples=trace_samples, potentials=potentials, progress=progress)
+            result = flow.simulate(
+                network, chip, data, samples=samples, trace_samples=trace_samples, potentials=potentials, strict=strict, progress=progress
+            )
         write_text(folder / SUMMARY, json.dumps(result.summary(), indent=2) + "\n")
         write_text(folder / "firing.svg", firing_svg(network, result.spikes, len(result.predictions)))
         flow.write_trace(result.trace, folder / "trace.npz")
