@@ -34,9 +34,9 @@ from spikefold.quantize.rounding import (
     integer_weights,
     to_int,
     weight_error,
-    weight_steps,
 )
 from spikefold.quantize.schedules import Schedules, fold_schedules
+from spikefold.quantize.steps import check_steps, choose_steps
 from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
 from spikefold.quantize.windows import Shape
 
@@ -47,21 +47,8 @@ Form = Literal["B", "C"]
 
 GAIN_BITS = 12
 """On random layers 8 bits of gain triple the spike flips that 8-bit weights cause, 10 add a third, and beyond 12 nothing is gained."""
-THRESHOLD_COUNTS = 512
-"""Where a gain sets the step of the potential, a threshold is at least so many counts: drive and decrement round to 0.1 % of it."""
-THRESHOLD_COUNTS_MOST = 1 << 12
-"""A finer step than this fraction of the threshold widens the potential and changes next to nothing."""
-UNIT_GAIN_COUNTS = 4
-"""Where the step of the weights is also that of the potential, a threshold's least counts (2 in every channel) before fraction bits
-are added: measured on random layers, coarser thresholds cost no spike flips beside those of the rounded weights."""
-SNAPPED_COUNTS = 32
-"""From so many counts on, making the threshold a whole number of steps coarsens the weights by at most 3 %."""
 GAIN_BITS_LEAST = 8
 """In form C the gains of the first timestep are the smallest; ``auto`` leaves them at least so many bits."""
-STUCK_PART = 8
-"""Rounding may keep at most this fraction (1/8) of the threshold from leaking."""
-READOUT_PEAKS = 8
-"""The potential of an integrating readout, in largest weights, that its leak must resolve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,16 +112,6 @@ class _FoldedLayer:
     population: Population
     offset: Float
     report: LayerReport
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Steps:
-    """The steps [C] of weights and potential, and the gain between them in counts, [T or 1, C]; ``exponent`` is a gain of 2**exponent."""
-
-    weight: Float
-    potential: Float
-    gain: Float | None
-    exponent: int
 
 
 def fold(
@@ -257,8 +234,8 @@ def _fold_as(layer: FloatLayer, shape: Shape, source: _Source, form: Form, reaso
             weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
     _check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        steps = _choose_steps(layer, weights, None if static else schedules.gain, leak, options)
-    _check_steps(layer, steps)
+        steps = choose_steps(layer, weights, None if static else schedules.gain, leak, options.weight_bits, options.gain_bits)
+    check_steps(layer, steps)
     tensor = integer_weights(weights, steps.weight, options.weight_bits)
     if steps.gain is None:
         gain, shift, gain_error = np.full((1, 1), 1 << steps.exponent, np.int64), 0, 0.0
@@ -310,82 +287,12 @@ def _check_finite(layer: FloatLayer, name: str, values: Float, remedy: str) -> N
         raise FoldError(f"layer {layer.name!r} {name}: folded, a value is not finite; {remedy} is needed")
 
 
-def _check_steps(layer: FloatLayer, steps: _Steps) -> None:
-    """Refuse steps that mean nothing: not finite, not above 0, or coarser than the threshold that they are to count."""
-    for name, values in {"step of the weights": steps.weight, "step of the potential": steps.potential, "gain": steps.gain}.items():
-        if values is not None and not (np.isfinite(values).all() and (name == "gain" or (values > 0).all())):
-            raise FoldError(f"layer {layer.name!r} {name}: it is beyond float64; weights, gamma and threshold nearer to 1 are needed")
-    threshold, step = abs(layer.threshold), float(steps.potential.max())
-    if layer.reset != "none" and 0 < threshold < step:
-        raise FoldError(
-            f"layer {layer.name!r} threshold: {layer.threshold:g}, and a step of the potential is {step:g}; "
-            "a larger threshold, smaller weights or gamma, or more gain_bits or weight_bits, is needed"
-        )
-
-
 def _counts(layer: FloatLayer, name: str, values: Float, step: Float) -> Float:
     """Return ``values`` in counts of ``step``."""
     with np.errstate(over="ignore"):
         counts = np.asarray(values / step)
     _check_finite(layer, name, counts, "a smaller beta or bias, or a larger threshold or weights,")
     return counts
-
-
-def _choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, options: _Options) -> _Steps:
-    """Choose the steps of weights and potential; ``gain`` is None where it is already in the weights."""
-    steps = weight_steps(weights, options.weight_bits)
-    if layer.reset == "none":
-        return _readout_steps(weights, steps, gain, leak, options)
-    reference = abs(layer.threshold)
-    if gain is not None:
-        largest = np.abs(gain).max(0)
-        step = np.where(steps > 0, steps, 1.0)
-        potential = np.where(steps * largest > 0, steps * largest, 1.0)
-        if reference > 0:
-            needed = max(THRESHOLD_COUNTS, STUCK_PART * leak.stuck)
-            potential = np.clip(steps * largest, reference / max(THRESHOLD_COUNTS_MOST, needed), reference / needed)
-        # The gain from one count of the current to counts of the potential must fit its bits.
-        potential = np.maximum(potential, steps * largest / ((1 << (options.gain_bits - 1)) - 1))
-        return _Steps(weight=step, potential=potential, gain=gain * step / potential, exponent=0)
-    if reference == 0:
-        steps = np.where(steps > 0, steps, 1.0)
-        return _Steps(weight=steps, potential=steps, gain=None, exponent=0)
-    # Weights that are next to nothing against the threshold must not set an absurdly fine step.
-    steps = np.where(steps > 0, np.maximum(steps, reference * 2.0**-16), reference / THRESHOLD_COUNTS)
-    counts = np.floor(reference / steps)
-    if layer.reset == "soft" and options.weight_bits >= 6:
-        # A decrement that is a whole number of steps does not drift from spike to spike; the weights round to the new step.
-        steps = np.where(counts >= SNAPPED_COUNTS, reference / np.maximum(counts, 1), steps)
-    needed = max(UNIT_GAIN_COUNTS, STUCK_PART * leak.stuck)
-    counts = reference / steps
-    exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), options)
-    return _Steps(weight=steps, potential=steps / 2.0**exponent, gain=None, exponent=exponent)
-
-
-def _readout_steps(weights: Float, steps: Float, gain: Float | None, leak: LeakCode, options: _Options) -> _Steps:
-    """Choose steps for an integrating readout: one step of the potential for all classes, so that scores compare."""
-    effective = steps if gain is None else steps * np.abs(gain).max(0)
-    used = effective[effective > 0]
-    if used.size == 0:
-        ones = np.ones(len(steps))
-        return _Steps(weight=ones, potential=ones, gain=None if gain is None else gain * 0, exponent=0)
-    needed = STUCK_PART * leak.stuck / (READOUT_PEAKS * ((1 << (options.weight_bits - 1)) - 1))
-    # One step for all classes needs no multiplier; it is taken where every class keeps all but one bit of its weights, or five bits.
-    if gain is None and used.max() / used.min() <= 2.0 ** max(1, options.weight_bits - 5):
-        common = np.full(len(steps), weight_steps(weights.reshape(1, -1), options.weight_bits)[0])
-        exponent = _exponent(needed, options)
-        return _Steps(weight=common, potential=common / 2.0**exponent, gain=None, exponent=exponent)
-    largest = used.max()
-    potential = max(min(used.min(), largest / max(needed, 1)), largest / 64, largest / ((1 << (options.gain_bits - 1)) - 1))
-    step = np.where(steps > 0, steps, 1.0)
-    unit = np.full(len(steps), potential)
-    shape_gain = np.ones((1, len(steps))) if gain is None else gain
-    return _Steps(weight=step, potential=unit, gain=shape_gain * np.where(steps > 0, step, 0.0) / unit, exponent=0)
-
-
-def _exponent(ratio: float, options: _Options) -> int:
-    """Return the least power of two, as an exponent, that is at least ``ratio``, within what a gain can be."""
-    return int(np.clip(np.ceil(np.log2(max(ratio, 1.0))), 0, options.gain_bits - 2))
 
 
 def _population(
