@@ -6,6 +6,7 @@ Long runs go through a data set in batches that fit in memory. ``progress`` is c
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import write_bytes
-from spikefold.quantize import reference
+from spikefold.quantize import float_network, reference
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.float_network import FloatNetwork, evaluate
+from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.network import Int, Network
 from spikefold.quantize.trace import Comparison, Trace, compare
 from spikefold.sim.engine import Chip
@@ -192,15 +193,12 @@ def estimate_bytes(network: Network, chip: ChipConfig, *, samples: int, trace_sa
 
 def float_accuracy(network: FloatNetwork, data: Dataset, *, samples: int | None = None, progress: Progress | None = None) -> float:
     """Return the share of samples that the float network puts in their class, on the events that the integer network sees."""
-    count = sample_count(network, data, samples)
-    predictions = np.empty(count, np.int64)
     # float64 windows, and the same order of work as the reference.
     per_sample = _reference_bytes(network.timesteps, network.shapes(), [layer.weights.shape for layer in network.layers])
-    for batch in batches(count, per_sample):
-        predictions[batch.start : batch.stop] = evaluate(network, events_of(network, data, batch)).scores.argmax(1)
-        if progress is not None:
-            progress("evaluate float network", batch.stop, count)
-    return _accuracy(predictions, data)
+    return float_network.float_accuracy(
+        network, data, samples=sample_count(network, data, samples), batch=max(1, BATCH_BYTES // max(1, per_sample)),
+        progress=None if progress is None else partial(progress, "evaluate float network"),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,21 +14,19 @@ import numpy as np
 import torch
 
 import spikefold
-from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.files import MODEL, RECIPE, SUMMARY, check_replaceable, write_text
 from spikefold.data.toml import read_toml_text
 from spikefold.quantize.float_file import load_float, save_float
-from spikefold.quantize.float_network import FloatNetwork, evaluate
+from spikefold.quantize.float_network import FloatNetwork, float_accuracy
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.network import SpikingNetwork, build_network, to_float_network
 from spikefold.train.recipe import Recipe, load_recipe
 from spikefold.train.training import Epoch, FitResult, fit, repeatable
 
-__all__ = ["CHECKPOINT", "LOG", "TrainResult", "float_accuracy", "train"]
+__all__ = ["CHECKPOINT", "LOG", "TrainResult", "train"]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
-EVALUATE_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +89,6 @@ def enough_memory(place: str) -> Iterator[None]:
         if "allocat" not in str(error):
             raise
         raise TrainError(f"{place}: out of memory; smaller layers, a smaller batch_size or fewer timesteps take less") from error
-
-
-def float_accuracy(network: FloatNetwork, dataset: Dataset) -> float:
-    """Return the share of ``dataset`` that ``network`` classifies rightly in float64; sample i of the split is keyed by i."""
-    right = 0
-    for start in range(0, len(dataset), EVALUATE_BATCH):
-        samples = np.arange(start, min(start + EVALUATE_BATCH, len(dataset)))
-        scores = evaluate(network, encode(dataset.images[samples], network.input, network.timesteps, samples)).scores
-        right += int((scores.argmax(1) == dataset.labels[samples]).sum())
-    return right / len(dataset)
 
 
 def _check_data(place: str, plan: Recipe, dataset: Dataset) -> None:

@@ -11,10 +11,9 @@ import pytest
 from spikefold.data.coding import encode
 from spikefold.data.datasets import load_dataset
 from spikefold.quantize.float_file import load_float
-from spikefold.quantize.float_network import FloatNetwork
+from spikefold.quantize.float_network import FloatNetwork, float_accuracy
 from spikefold.train.network import build_network
 from spikefold.train.recipe import Recipe, load_recipe
-from spikefold.train.run import float_accuracy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("digits", "fashion_mnist")

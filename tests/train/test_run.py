@@ -11,8 +11,9 @@ import spikefold.train.run as runs
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import DataError, SpikefoldError
 from spikefold.quantize.float_file import load_float
+from spikefold.quantize.float_network import float_accuracy
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.run import float_accuracy, train
+from spikefold.train.run import train
 from spikefold.train.training import Epoch
 from tests.train.recipes import recipe_text
 
@@ -118,13 +119,10 @@ def test_what_does_not_fit_leaves_no_folder(tmp_path: Path, old: str, new: str, 
     assert not (tmp_path / "run").exists()
 
 
-def test_accuracy_counts_every_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recipe: Path) -> None:
+def test_accuracy_counts_every_sample(tmp_path: Path, recipe: Path) -> None:
     result = train(recipe, tmp_path / "run")
     test = load_dataset("digits", "test")
-    accuracies = set()
-    for batch in (7, 360):
-        monkeypatch.setattr(runs, "EVALUATE_BATCH", batch)
-        accuracies.add(float_accuracy(result.network, test))
+    accuracies = {float_accuracy(result.network, test, batch=batch) for batch in (7, 360)}
     assert accuracies == {result.test_accuracy}
     assert result.test_accuracy * 360 == pytest.approx(np.rint(result.test_accuracy * 360))
 
