@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from spikefold.train.errors import TrainError
-from spikefold.train.surrogate import GAMMA, fire
+from spikefold.train.surrogate import GAMMA, Surrogate, fire
 
 __all__ = ["LIF", "Reset", "lif_step"]
 
@@ -23,7 +23,7 @@ def lif_step(
     neuron fires in the timestep in which it integrates.)
     """
     integrated = leak * potential + current
-    spikes = fire(integrated, threshold, gamma)
+    spikes = fire(integrated, threshold, Surrogate("triangular", gamma))
     fired = spikes.detach()
     return spikes, integrated - threshold * fired if reset == "soft" else integrated * (1 - fired)
 
