@@ -100,8 +100,6 @@ def stochmax_loss(
         raise TrainError(f"Stochmax labels: shape {list(labels.shape)}; there are {len(output.logits)} samples")
     target = functional.one_hot(labels, output.logits.shape[1]).bool()
     uniform = torch.rand_like(output.logits) if noise is None else noise
-    # A draw of exactly 0 would drop a class for good and leave no gradient.
-    uniform = uniform.clamp_min(torch.finfo(uniform.dtype).tiny)
     q_logits = output.p_logits.detach() + output.r_logits
     log_z = _log_kept((q_logits + torch.logit(uniform)) / temperature, eps).masked_fill(target, math.log1p(eps))
     cross_entropy = functional.cross_entropy(output.logits + log_z, labels)
