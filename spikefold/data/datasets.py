@@ -1,38 +1,43 @@
-"""Data sets as arrays: those that come with a package, and the class that any other one fills."""
+"""Data sets by name, and the class that any other one fills."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.digits import load_digits_split
 from spikefold.data.errors import DataError
-from spikefold.data.idx import read_idx
+from spikefold.data.info import DATASETS, FASHION_MNIST_FOLDER, DatasetInfo, home
+from spikefold.data.lazy import Images, LazyImages, Loaded
+from spikefold.data.mnist import FASHION_MNIST_CLASSES, load_idx_pair
+from spikefold.data.resize import resized
 
-__all__ = ["DATASETS", "FASHION_MNIST_CLASSES", "FASHION_MNIST_FOLDER", "Dataset", "Split", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "DatasetInfo", "Images", "LazyImages", "Split", "load_dataset"]
 
 Split = Literal["train", "test"]
-DATASETS = ("digits", "fashion-mnist")
-FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-FASHION_MNIST_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-FASHION_MNIST_PREFIX = {"train": "train", "test": "t10k"}
+DIGITS = tuple(map(str, range(10)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """Labelled images: ``images`` [N, C, H, W] in the data set's own units, ``labels`` int64 [N], indices into ``class_names``."""
+    """Labelled images: ``labels`` int64 [N] are indices into ``class_names``.
+
+    ``images`` [N, C, H, W] are in the data set's own units; recordings of events are frames, [N, T, C, H, W], of the counts of each
+    timestep. They are an array, or a :class:`LazyImages`; either way ``images[indices]`` and ``images[start:stop]`` are arrays.
+    """
 
     name: str
-    images: npt.NDArray[Any]
+    images: Images
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
         place = f"data set {self.name!r}"
-        if self.images.dtype.kind not in "uif" or self.images.ndim != 4 or self.images.size == 0:
-            raise DataError(f"{place} images: {self.images.dtype} {list(self.images.shape)}; they must be numbers [N, C, H, W]")
+        if self.images.dtype.kind not in "uif" or self.images.ndim not in (4, 5) or self.images.size == 0:
+            raise DataError(f"{place} images: {self.images.dtype} {list(self.images.shape)}; they must be numbers [N, C, H, W] or [N, T, C, H, W]")
         if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
             raise DataError(f"{place} labels: {self.labels.dtype} {list(self.labels.shape)}; they must be int64 [{len(self.images)}]")
         low, high = int(self.labels.min()), int(self.labels.max())
@@ -44,47 +49,41 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of an image."""
-        _, channels, height, width = self.images.shape
+        """(channels, height, width) of an image, or of one timestep's frame."""
+        channels, height, width = self.images.shape[-3:]
         return channels, height, width
 
 
-def load_dataset(name: str, split: str, data_dir: Path | None = None) -> Dataset:
+def load_dataset(name: str, split: str, data_dir: Path | None = None, *, size: int | None = None) -> Dataset:
     """Return one split of a data set by name; nothing is ever downloaded.
 
-    - ``digits``: scikit-learn's 1,797 digits, pixels 0..16, 1x8x8; 1,437 to train and 360 (36 a class) to test;
-    - ``fashion-mnist``: the IDX files of Xiao et al. 2017, gzipped or not, pixels 0..255, 1x28x28, from ``data_dir`` or where
-      Debian's package dataset-fashion-mnist puts them.
+    ``DATASETS`` says what shape each has and which files are expected in ``data_dir``; all pixels are uint8.
 
-    An unknown name or split, a missing or damaged file is a DataError.
+    - ``digits``: scikit-learn's 1,797 digits, pixels 0..16; 1,437 to train and 360 (36 a class) to test; needs no files;
+    - ``fashion-mnist`` (Xiao et al. 2017), without ``data_dir`` from where Debian's package puts it, and ``mnist``: pixels 0..255.
+
+    Square images are made ``size`` pixels wide and high by bilinear interpolation (see :func:`spikefold.data.resize.resize`).
+    An unknown name or split, and a missing or damaged file, is a DataError.
     """
-    if split not in FASHION_MNIST_PREFIX:
+    if split not in ("train", "test"):
         raise DataError(f"split {split!r}: it must be train or test")
-    if name == "digits":
-        images, labels = load_digits_split(test=split == "test")
-        return Dataset(name=name, images=images, labels=labels, class_names=tuple(map(str, range(10))))
-    if name == "fashion-mnist":
-        return _fashion_mnist(split, FASHION_MNIST_FOLDER if data_dir is None else data_dir)
-    raise DataError(f"data set {name!r}: it must be one of {', '.join(DATASETS)}")
+    if name not in DATASETS:
+        raise DataError(f"data set {name!r}: it must be one of {', '.join(DATASETS)}")
+    images, labels, class_names = LOADERS[name](data_dir, split == "test")
+    return Dataset(name=name, images=images if size is None else resized(images, size), labels=labels, class_names=class_names)
 
 
-def _fashion_mnist(split: str, folder: Path) -> Dataset:
-    prefix = FASHION_MNIST_PREFIX[split]
-    images_path = _idx_path(folder, f"{prefix}-images-idx3-ubyte")
-    labels_path = _idx_path(folder, f"{prefix}-labels-idx1-ubyte")
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.ndim != 3 or images.shape[1:] != (28, 28):
-        raise DataError(f"{images_path}: shape {list(images.shape)}; Fashion-MNIST's images are [N, 28, 28]")
-    if labels.shape != images.shape[:1]:
-        raise DataError(f"{labels_path}: shape {list(labels.shape)}; there are {len(images)} images")
-    return Dataset(name="fashion-mnist", images=images[:, None], labels=labels.astype(np.int64), class_names=FASHION_MNIST_CLASSES)
+def _digits(_: Path | None, test: bool) -> Loaded:
+    return *load_digits_split(test=test), DIGITS
 
 
-def _idx_path(folder: Path, name: str) -> Path:
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            return path
-    raise DataError(
-        f"{folder}: neither {name}.gz nor {name} is there; install Debian's package dataset-fashion-mnist, "
-        "or name the folder that holds Fashion-MNIST's four IDX files"
-    )
+def _fashion_mnist(data_dir: Path | None, test: bool) -> Loaded:
+    folder = FASHION_MNIST_FOLDER if data_dir is None else data_dir
+    return *load_idx_pair("fashion-mnist", folder, test=test), FASHION_MNIST_CLASSES
+
+
+def _mnist(data_dir: Path | None, test: bool) -> Loaded:
+    return *load_idx_pair("mnist", home("mnist", data_dir), test=test), DIGITS
+
+
+LOADERS: dict[str, Callable[[Path | None, bool], Loaded]] = {"digits": _digits, "fashion-mnist": _fashion_mnist, "mnist": _mnist}

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefold.data.datasets import FASHION_MNIST_CLASSES, Dataset, load_dataset
+from spikefold.data.datasets import DATASETS, Dataset, LazyImages, load_dataset
 from spikefold.data.errors import DataError
+from spikefold.data.mnist import FASHION_MNIST_CLASSES
+from spikefold.data.resize import resize
 
 
 def test_digits_split_is_fixed_and_stratified() -> None:
@@ -37,22 +39,38 @@ def write_fashion(folder: Path, split: str, images: np.ndarray, labels: np.ndarr
         (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
 
 
+@pytest.mark.parametrize(("name", "class_names"), [("fashion-mnist", FASHION_MNIST_CLASSES), ("mnist", tuple("0123456789"))])
 @pytest.mark.parametrize("packed", [True, False])
-def test_fashion_mnist_from_a_folder(tmp_path: Path, packed: bool) -> None:
+def test_the_four_files_of_mnist(tmp_path: Path, packed: bool, name: str, class_names: tuple[str, ...]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28))
     write_fashion(tmp_path, "t10k", images, np.array([0, 9, 3, 3, 1]), packed)
-    dataset = load_dataset("fashion-mnist", "test", tmp_path)
+    dataset = load_dataset(name, "test", tmp_path)
     np.testing.assert_array_equal(dataset.images[:, 0], images)
     assert dataset.labels.tolist() == [0, 9, 3, 3, 1]
-    assert dataset.class_names == FASHION_MNIST_CLASSES
-    with pytest.raises(DataError, match=r"neither train-images-idx3-ubyte.gz nor .* package dataset-fashion-mnist"):
-        load_dataset("fashion-mnist", "train", tmp_path)
+    assert dataset.class_names == class_names
+    with pytest.raises(DataError, match=rf"neither train-images-idx3-ubyte.gz nor .*; the files of '{name}' are train-images-idx3-ubyte, "):
+        load_dataset(name, "train", tmp_path)
+    np.testing.assert_array_equal(load_dataset(name, "test", tmp_path, size=34).images, resize(dataset.images, 34))
+
+
+def test_a_data_set_without_a_usual_place_asks_for_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="data set 'mnist': the folder of its files must be given; the files of 'mnist' are train-images"):
+        load_dataset("mnist", "train")
+    with pytest.raises(DataError, match="none: there is no such folder; the files of 'mnist' are train-images"):
+        load_dataset("mnist", "train", tmp_path / "none")
+
+
+def test_shape_and_classes_are_as_said() -> None:
+    for name in ("digits", "fashion-mnist"):
+        dataset = load_dataset(name, "test")
+        assert (dataset.shape, len(dataset.class_names)) == (DATASETS[name].shape, DATASETS[name].classes)
+    assert load_dataset("digits", "test", size=11).shape == DATASETS["digits"].shape_at(11) == (1, 11, 11)
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
     [
-        ((5, 8, 8), [0] * 5, r"images-idx3-ubyte: shape \[5, 8, 8\]; Fashion-MNIST's images are \[N, 28, 28\]"),
+        ((5, 8, 8), [0] * 5, r"images-idx3-ubyte: shape \[5, 8, 8\]; the images of 'fashion-mnist' are \[N, 28, 28\]"),
         ((5, 28, 28), [0] * 4, r"labels-idx1-ubyte: shape \[4\]; there are 5 images"),
         ((5, 28, 28), [0, 1, 2, 3, 10], r"labels: a label in 0\.\.10; with 10 classes they are 0\.\.9"),
     ],
@@ -64,7 +82,7 @@ def test_fashion_mnist_that_does_not_fit(tmp_path: Path, images: tuple[int, ...]
 
 
 @pytest.mark.parametrize(
-    ("name", "split", "words"), [("mnist", "test", "data set 'mnist': it must be one of digits, fashion-mnist"), ("digits", "dev", "split 'dev'")]
+    ("name", "split", "words"), [("emnist", "test", "data set 'emnist': it must be one of digits, fashion-mnist"), ("digits", "dev", "split 'dev'")]
 )
 def test_unknown_names(name: str, split: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
@@ -85,3 +103,12 @@ def test_unknown_names(name: str, split: str, words: str) -> None:
 def test_own_data_set_is_checked(images: np.ndarray, labels: np.ndarray, words: str) -> None:
     with pytest.raises(DataError, match=words):
         Dataset(name="own", images=images, labels=labels, class_names=("a", "b"))
+
+
+def test_lazy_images_are_checked_and_shaped_like_an_array() -> None:
+    frames = np.random.default_rng(0).integers(0, 9, (3, 5, 2, 4, 6)).astype(np.uint8)
+    own = Dataset(name="own", images=LazyImages(shape=frames.shape, read=frames.__getitem__), labels=np.arange(3), class_names=tuple("abc"))
+    assert (len(own), own.shape) == (3, (2, 4, 6))
+    np.testing.assert_array_equal(own.images[1:], frames[1:])
+    with pytest.raises(DataError, match=r"images: uint8 \[3, 4\]; they must be numbers"):
+        Dataset(name="own", images=LazyImages(shape=(3, 4), read=frames.__getitem__), labels=np.arange(3), class_names=tuple("abc"))
