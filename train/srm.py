@@ -114,7 +114,11 @@ class SpikeResponse(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
         """Return ``grad * ds/du``, timestep by timestep."""
         (potentials,) = ctx.saved_tensors
-        return grads[0] * ctx.surrogate.derivative(potentials, ctx.threshold), None, None, None, None
+        gradient = torch.empty_like(potentials)
+        # One timestep at a time, so that what derivative() allocates stays in the cache: several times as fast.
+        for grad, potential, out in zip(grads[0], potentials, gradient, strict=True):
+            torch.mul(grad, ctx.surrogate.derivative(potential, ctx.threshold), out=out)
+        return gradient, None, None, None, None
 
 
 class PSP(nn.Module):
