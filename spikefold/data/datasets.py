@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from spikefold.data.cifar import load_cifar
 from spikefold.data.digits import load_digits_split
 from spikefold.data.errors import DataError
 from spikefold.data.info import DATASETS, FASHION_MNIST_FOLDER, DatasetInfo, home
@@ -60,7 +61,8 @@ def load_dataset(name: str, split: str, data_dir: Path | None = None, *, size: i
     ``DATASETS`` says what shape each has and which files are expected in ``data_dir``; all pixels are uint8.
 
     - ``digits``: scikit-learn's 1,797 digits, pixels 0..16; 1,437 to train and 360 (36 a class) to test; needs no files;
-    - ``fashion-mnist`` (Xiao et al. 2017), without ``data_dir`` from where Debian's package puts it, and ``mnist``: pixels 0..255.
+    - ``fashion-mnist`` (Xiao et al. 2017), without ``data_dir`` from where Debian's package puts it, and ``mnist``: pixels 0..255;
+    - ``cifar10`` and ``cifar100`` (Krizhevsky 2009), the latter with its 100 fine classes: red, green, blue, 0..255.
 
     Square images are made ``size`` pixels wide and high by bilinear interpolation (see :func:`spikefold.data.resize.resize`).
     An unknown name or split, and a missing or damaged file, is a DataError.
@@ -86,4 +88,10 @@ def _mnist(data_dir: Path | None, test: bool) -> Loaded:
     return *load_idx_pair("mnist", home("mnist", data_dir), test=test), DIGITS
 
 
-LOADERS: dict[str, Callable[[Path | None, bool], Loaded]] = {"digits": _digits, "fashion-mnist": _fashion_mnist, "mnist": _mnist}
+LOADERS: dict[str, Callable[[Path | None, bool], Loaded]] = {
+    "digits": _digits,
+    "fashion-mnist": _fashion_mnist,
+    "mnist": _mnist,
+    "cifar10": lambda data_dir, test: load_cifar("cifar10", data_dir, test=test),
+    "cifar100": lambda data_dir, test: load_cifar("cifar100", data_dir, test=test),
+}

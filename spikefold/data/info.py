@@ -29,6 +29,7 @@ class DatasetInfo:
         return self.shape if size is None else (self.shape[0], size, size)
 
 
+# fmt: off
 DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
     {
         "digits": DatasetInfo(shape=(1, 8, 8), classes=10, layout="no files: it comes with scikit-learn"),
@@ -36,8 +37,14 @@ DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
             shape=(1, 28, 28), classes=10, layout=f"{IDX_FILES}; Debian's package dataset-fashion-mnist has them in {FASHION_MNIST_FOLDER}"
         ),
         "mnist": DatasetInfo(shape=(1, 28, 28), classes=10, layout=IDX_FILES),
+        "cifar10": DatasetInfo(
+            shape=(3, 32, 32), classes=10,
+            layout="those of the binary version: cifar-10-batches-bin/ with data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+        ),
+        "cifar100": DatasetInfo(shape=(3, 32, 32), classes=100, layout="those of the binary version: cifar-100-binary/ with train.bin and test.bin"),
     }
 )
+# fmt: on
 
 
 def layout_of(name: str) -> str:
