@@ -1,7 +1,7 @@
 """Recipes: a TOML file that says everything about a training run. No torch here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -13,102 +13,14 @@ from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError, SpikefoldError
 from spikefold.data.toml import parse_toml, read_toml_text
 from spikefold.quantize.network import INPUT, TIMESTEPS_MAX
-from spikefold.quantize.windows import KERNEL_MAX, PADDING_MAX, POOL_MAX, STRIDE_MAX, layer_shape, pooled_shape
+from spikefold.quantize.windows import Shape, layer_shape, pooled_shape
 from spikefold.train.errors import RecipeError
+from spikefold.train.sections import ConversionRecipe, DataRecipe, LayerRecipe, NeuronRecipe, NormRecipe, TrainSettings, check_range
 
-__all__ = ["DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "default_name", "load_recipe", "parse_recipe"]
-
-
-def _within(place: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise RecipeError(f"{place}: {value}; it must be in {low}..{high}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataRecipe:
-    """``[data]``: the data set by its name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeuronRecipe:
-    """``[neuron]``: the neurons of every layer that fires."""
-
-    leak: float = 0.95
-    threshold: float = 1.0
-    reset: Literal["soft", "hard"] = "soft"
-
-    def __post_init__(self) -> None:
-        _within("neuron leak", self.leak, 0, 1)
-        _within("neuron threshold", self.threshold, 1e-3, 1e3)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NormRecipe:
-    """``[norm]``: the normalisation of every layer that fires; BNTT has no beta unless asked."""
-
-    kind: Literal["none", "bn", "bntt"] = "bntt"
-    beta: bool = False
-    eps: float = 1e-4
-    momentum: float = 0.1
-
-    def __post_init__(self) -> None:
-        _within("norm eps", self.eps, 1e-12, 0.1)
-        _within("norm momentum", self.momentum, 1e-6, 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRecipe:
-    """One of ``[[layers]]``: ``out`` neurons or channels, the incoming spikes averaged over ``pool`` by ``pool`` windows."""
-
-    kind: Literal["dense", "conv2d"]
-    out: int
-    name: str = ""
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    pool: int = 1
-    bias: bool = False
-
-    def __post_init__(self) -> None:
-        for key, low, high in (
-            ("out", 1, 65536),
-            ("kernel", 1, KERNEL_MAX),
-            ("stride", 1, STRIDE_MAX),
-            ("padding", 0, PADDING_MAX),
-            ("pool", 1, POOL_MAX),
-        ):
-            _within(f"layer {key}", getattr(self, key), low, high)
-        if self.kind == "dense" and (self.kernel, self.stride, self.padding) != (1, 1, 0):
-            raise RecipeError(f"layer kernel {self.kernel}, stride {self.stride}, padding {self.padding}: a dense layer takes none of them")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainSettings:
-    """``[train]``: the optimiser and its schedule.
-
-    ``learning_rate`` falls along half a cosine to 0, or to a tenth after 5, 7 and 9 tenths of the epochs (``step``), or not at all.
-    ``validation`` is the share of the training split that chooses the epoch. ``threads`` belongs here because it changes
-    the order of sums, so the last bits of the result.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    validation: float = 0.1
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for key, low, high in (
-            ("epochs", 1, 100_000), ("batch_size", 2, 65536), ("learning_rate", 1e-9, 1e3), ("momentum", 0, 1), ("weight_decay", 0, 1),
-            ("validation", 0.001, 0.9), ("threads", 1, 256),
-        ):  # fmt: skip
-            _within(f"train {key}", getattr(self, key), low, high)
+__all__ = [
+    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "default_name", "load_recipe",
+    "parse_recipe",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,34 +33,73 @@ class Recipe:
     readout: Literal["potential", "spike_count"] = "potential"
     data: DataRecipe
     input: InputCoding
-    neuron: NeuronRecipe = NeuronRecipe()
-    norm: NormRecipe = NormRecipe()
+    neuron: NeuronRecipe = field(default_factory=NeuronRecipe)
+    norm: NormRecipe = field(default_factory=NormRecipe)
     layers: tuple[LayerRecipe, ...]
     train: TrainSettings
+    conversion: ConversionRecipe | None = None
 
     def __post_init__(self) -> None:
-        _within("seed", self.seed, 0, 2**63 - 1)
-        _within("timesteps", self.timesteps, 1, TIMESTEPS_MAX)
+        check_range("seed", self.seed, 0, 2**63 - 1)
+        check_range("timesteps", self.timesteps, 1, TIMESTEPS_MAX)
         if not self.layers:
             raise RecipeError("layers: there are none; at least 1 is needed")
         if not self.name.isprintable():
             raise RecipeError(f"name: {self.name!r}; it must have no control characters")
+        if self.norm.before and self.neuron.kind != "srm":
+            raise RecipeError(f"norm kind: {self.norm.kind!r}; only srm neurons have a postsynaptic potential, these are {self.neuron.kind}")
+        if self.train.loss == "spike_count" and self.readout != "spike_count":
+            raise RecipeError(f"train loss: 'spike_count'; the readout must be 'spike_count' too, it is {self.readout!r}")
+        if self.train.classifier == "stochmax" and self.readout != "potential":
+            raise RecipeError(f"train classifier: 'stochmax'; the readout must be 'potential', it is {self.readout!r}")
+        if (self.train.method == "conversion") != (self.conversion is not None):
+            raise RecipeError(f"train method: {self.train.method!r}; the table [conversion] belongs to the method 'conversion', and to no other")
+        if self.readout == "spike_count" and self.layers[-1].neuron == "relu":
+            raise RecipeError(f"layers[{len(self.layers) - 1}].neuron: 'relu'; the last layer's spikes are counted, so it must be 'spiking'")
         self._check_layers()
 
     def _check_layers(self) -> None:
-        """Refuse, before any training, names that no network may have and windows that leave nothing."""
-        names: dict[str, int] = {}
+        """Refuse, before any training, names that no network may have, windows that leave nothing, and layers that do not fit each other."""
+        earlier: dict[str, _Placed] = {}
         shape = self.input.shape
         for i, layer in enumerate(self.layers):
+            place = f"layers[{i}]"
             name = layer.name or default_name(layer.kind, i + 1)
             if name == INPUT or not name.isprintable():
-                raise RecipeError(f"layers[{i}].name: {name!r}; it must be printable, and {INPUT!r} is taken")
-            if name in names:
-                raise RecipeError(f"layers[{i}].name: {name!r}; layers[{names[name]}] has that name too")
-            names[name] = i
+                raise RecipeError(f"{place}.name: {name!r}; it must be printable, and {INPUT!r} is taken")
+            if name in earlier:
+                raise RecipeError(f"{place}.name: {name!r}; layers[{earlier[name].number}] has that name too")
             pooled = pooled_shape(shape, layer.pool)
             weights = (layer.out, prod(pooled)) if layer.kind == "dense" else (layer.out, pooled[0], layer.kernel, layer.kernel)
-            shape = layer_shape(f"layers[{i}]", layer.kind, shape, layer.pool, weights, layer.stride, layer.padding)
+            shape = layer_shape(place, layer.kind, shape, layer.pool, weights, layer.stride, layer.padding)
+            if layer.weights:
+                source = _earlier(f"{place}.weights", layer.weights, earlier)
+                if source.layer.weights:
+                    raise RecipeError(f"{place}.weights: {layer.weights!r}; that layer uses those of {source.layer.weights!r}, so name this one")
+                if source.weights != weights or source.layer.bias != layer.bias:
+                    raise RecipeError(
+                        f"{place}.weights: {layer.weights!r}; its weights are {list(source.weights)}, bias {source.layer.bias}; "
+                        f"here they must be {list(weights)}, bias {layer.bias}"
+                    )
+            if layer.add and (source := _earlier(f"{place}.add", layer.add, earlier)).shape != shape:
+                raise RecipeError(f"{place}.add: {layer.add!r}; its shape is {list(source.shape)}, and here it must be {list(shape)}")
+            earlier[name] = _Placed(number=i, layer=layer, weights=weights, shape=shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """A layer with what follows from those before it."""
+
+    number: int
+    layer: LayerRecipe
+    weights: tuple[int, ...]
+    shape: Shape
+
+
+def _earlier(place: str, name: str, earlier: Mapping[str, _Placed]) -> _Placed:
+    if name not in earlier:
+        raise RecipeError(f"{place}: {name!r}; no earlier layer has that name; those before are {', '.join(earlier) or 'none'}")
+    return earlier[name]
 
 
 def default_name(kind: str, number: int) -> str:
