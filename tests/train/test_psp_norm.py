@@ -55,14 +55,16 @@ def test_bn_evaluates_by_running_statistics(form: str) -> None:
     norm = norm_of("bn", form, momentum=0.25)
     mean, moment = np.zeros((3, 1, 1)), np.ones((3, 1, 1))
     for seed in range(3):
-        batch = potentials(seed)
-        norm(batch)
+        batch = potentials(seed).requires_grad_()
+        norm(batch).sum().backward()
+        batch = batch.detach()
         new_mean, new_moment = (value[0, 0] for value in statistics(batch.numpy(), "bn", form))
         mean, moment = 0.75 * mean + 0.25 * new_mean, 0.75 * moment + 0.25 * new_moment
     norm.eval()
     kept = {name: value.clone() for name, value in norm.state_dict().items()}
     a = potentials(9)
     assert np.abs(norm(a).detach().numpy() - written_out(a.numpy(), form, mean, moment, 0.1)).max() < 1e-12
+    assert not any(value.requires_grad for value in norm.buffers())
     assert all(bool((norm.state_dict()[name] == value).all()) for name, value in kept.items())
 
 
