@@ -11,9 +11,11 @@ import numpy.typing as npt
 from spikefold.data.cifar import load_cifar
 from spikefold.data.digits import load_digits_split
 from spikefold.data.errors import DataError
+from spikefold.data.events import SLICES_MAX, load_cifar10_dvs, load_n_mnist
 from spikefold.data.info import DATASETS, FASHION_MNIST_FOLDER, DatasetInfo, home
-from spikefold.data.lazy import Images, LazyImages, Loaded
+from spikefold.data.lazy import Bytes, Images, Int, LazyImages, Loaded
 from spikefold.data.mnist import FASHION_MNIST_CLASSES, load_idx_pair
+from spikefold.data.moving import moving_camera
 from spikefold.data.resize import resized
 
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "Images", "LazyImages", "Split", "load_dataset"]
@@ -55,23 +57,36 @@ class Dataset:
         return channels, height, width
 
 
-def load_dataset(name: str, split: str, data_dir: Path | None = None, *, size: int | None = None) -> Dataset:
+def load_dataset(name: str, split: str, data_dir: Path | None = None, *, size: int | None = None, timesteps: int | None = None) -> Dataset:
     """Return one split of a data set by name; nothing is ever downloaded.
 
     ``DATASETS`` says what shape each has and which files are expected in ``data_dir``; all pixels are uint8.
 
     - ``digits``: scikit-learn's 1,797 digits, pixels 0..16; 1,437 to train and 360 (36 a class) to test; needs no files;
     - ``fashion-mnist`` (Xiao et al. 2017), without ``data_dir`` from where Debian's package puts it, and ``mnist``: pixels 0..255;
-    - ``cifar10`` and ``cifar100`` (Krizhevsky 2009), the latter with its 100 fine classes: red, green, blue, 0..255.
+    - ``cifar10`` and ``cifar100`` (Krizhevsky 2009), the latter with its 100 fine classes: red, green, blue, 0..255;
+    - ``n-mnist`` (Orchard et al. 2015), ``cifar10-dvs`` (Li et al. 2017; no official split, so the first 900 files of each class, sorted by
+      name, are for training) and ``moving-fashion-mnist``: events, counted in frames of OFF (channel 0) and ON (channel 1). The last is
+      **synthetic**, made from Fashion-MNIST (see :func:`spikefold.data.moving.watch`).
 
-    Square images are made ``size`` pixels wide and high by bilinear interpolation (see :func:`spikefold.data.resize.resize`).
-    An unknown name or split, and a missing or damaged file, is a DataError.
+    Square images are made ``size`` pixels wide and high by bilinear interpolation (see :func:`spikefold.data.resize.resize`); events cannot be.
+    Events need ``timesteps``, the number of equal slices of time that a recording is cut into; images do not, and ignore it.
+    An unknown name or split, and a missing or damaged file, is a DataError; of what is read only when it is asked for, then.
     """
     if split not in ("train", "test"):
         raise DataError(f"split {split!r}: it must be train or test")
     if name not in DATASETS:
         raise DataError(f"data set {name!r}: it must be one of {', '.join(DATASETS)}")
-    images, labels, class_names = LOADERS[name](data_dir, split == "test")
+    if name in EVENT_LOADERS:
+        if size is not None:
+            raise DataError(f"data set {name!r}: size {size}; only images can be resized, not events")
+        if timesteps is None or not 1 <= timesteps <= SLICES_MAX:
+            raise DataError(
+                f"data set {name!r}: timesteps {timesteps}; into how many frames its events are counted must be given, in 1..{SLICES_MAX}"
+            )
+        images, labels, class_names = EVENT_LOADERS[name](data_dir, split == "test", timesteps)
+    else:
+        images, labels, class_names = LOADERS[name](data_dir, split == "test")
     return Dataset(name=name, images=images if size is None else resized(images, size), labels=labels, class_names=class_names)
 
 
@@ -79,9 +94,14 @@ def _digits(_: Path | None, test: bool) -> Loaded:
     return *load_digits_split(test=test), DIGITS
 
 
-def _fashion_mnist(data_dir: Path | None, test: bool) -> Loaded:
+def _fashion_mnist(data_dir: Path | None, test: bool) -> tuple[Bytes, Int, tuple[str, ...]]:
     folder = FASHION_MNIST_FOLDER if data_dir is None else data_dir
     return *load_idx_pair("fashion-mnist", folder, test=test), FASHION_MNIST_CLASSES
+
+
+def _moving_fashion_mnist(data_dir: Path | None, test: bool, timesteps: int) -> Loaded:
+    images, labels, class_names = _fashion_mnist(data_dir, test)
+    return moving_camera(images, timesteps), labels, class_names
 
 
 def _mnist(data_dir: Path | None, test: bool) -> Loaded:
@@ -94,4 +114,9 @@ LOADERS: dict[str, Callable[[Path | None, bool], Loaded]] = {
     "mnist": _mnist,
     "cifar10": lambda data_dir, test: load_cifar("cifar10", data_dir, test=test),
     "cifar100": lambda data_dir, test: load_cifar("cifar100", data_dir, test=test),
+}
+EVENT_LOADERS: dict[str, Callable[[Path | None, bool, int], Loaded]] = {
+    "n-mnist": lambda data_dir, test, timesteps: load_n_mnist(data_dir, test=test, timesteps=timesteps),
+    "cifar10-dvs": lambda data_dir, test, timesteps: load_cifar10_dvs(data_dir, test=test, timesteps=timesteps),
+    "moving-fashion-mnist": _moving_fashion_mnist,
 }

@@ -42,6 +42,13 @@ DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
             layout="those of the binary version: cifar-10-batches-bin/ with data_batch_1.bin to data_batch_5.bin and test_batch.bin",
         ),
         "cifar100": DatasetInfo(shape=(3, 32, 32), classes=100, layout="those of the binary version: cifar-100-binary/ with train.bin and test.bin"),
+        "n-mnist": DatasetInfo(
+            shape=(2, 34, 34), classes=10, events=True, layout="Train/<digit>/*.bin and Test/<digit>/*.bin with the digits 0 to 9"
+        ),
+        "cifar10-dvs": DatasetInfo(
+            shape=(2, 128, 128), classes=10, events=True, layout="<class>/*.aedat (AEDAT 2.0) with the classes airplane to truck of CIFAR-10"
+        ),
+        "moving-fashion-mnist": DatasetInfo(shape=(2, 34, 34), classes=10, events=True, layout="those of fashion-mnist, from which it is made"),
     }
 )
 # fmt: on
