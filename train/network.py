@@ -1,84 +1,93 @@
-"""A chain of layers as a module, and its exact export as a float network."""
+"""Layers in a row as a module, and how a recipe becomes one."""
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from spikefold.data.coding import InputCoding
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm, evaluate
 from spikefold.quantize.windows import layer_shape
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
-from spikefold.train.neurons import LIF
+from spikefold.train.neurons import LIF, hold
 from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
+from spikefold.train.psp_norm import Form, Over, PSPNorm
 from spikefold.train.recipe import LayerRecipe, Recipe, default_name
+from spikefold.train.srm import PSP, SRM
+from spikefold.train.surrogate import SURROGATES, Surrogate
 
-__all__ = ["SpikingNetwork", "build_network", "events_to_input", "to_float_network"]
+__all__ = ["SpikingNetwork", "build_network", "events_to_input"]
 
-Readout = Literal["potential", "spike_count"]
-CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-CHECK_SAMPLES = 4
-CHECK_TOLERANCE = 1e-9
+PSP_NORMS: Mapping[str, tuple[Over, Form]] = {
+    "psp-bn": ("bn", "raw"),
+    "psp-ln": ("ln", "raw"),
+    "psp-bn-eq12": ("bn", "centred"),
+    "psp-bn-eq15": ("bn", "variance"),
+    "psp-ln-eq12": ("ln", "centred"),
+    "psp-ln-eq15": ("ln", "variance"),
+}
+"""What a recipe calls the normalisations of postsynaptic potentials (Ikegawa 2022): over what, and in which form."""
 
 
 class SpikingNetwork(nn.Module):
     """Layers in a row, [T, N, C, H, W] to scores [N, classes].
 
-    ``Conv2d`` or ``Dense``, then optionally ``BNTT`` or ``BatchNorm``, then ``LIF``, is a layer; ``AveragePool`` may stand before
-    each. The last layer ends with ``Integrate`` in the place of its ``LIF``, or with ``SpikeCount`` after it. ``Dropout`` may
-    stand anywhere. A module of your own trains as well; it needs an attribute ``timesteps``.
+    A layer is ``Conv2d`` or ``Dense``, then optionally ``BNTT`` or ``BatchNorm``, then ``LIF``; ``AveragePool`` may stand before
+    each, and ``PSP`` and ``PSPNorm``, where the neurons are ``SRM``. ``ReLU`` may take the place of spiking neurons. The last
+    layer ends with ``Integrate`` in the place of its neurons, or with ``SpikeCount`` after them. ``Dropout`` may stand anywhere.
+    A module of your own trains as well; it needs an attribute ``timesteps``.
+
+    ``adds[i] = j`` adds what the j-th module returned to what the i-th one returns: a residual connection. A module that
+    stands in several places shares its weights: a backward residual one (BackRes, Panda et al. 2020), unrolled.
+
+    An input of one timestep, [1, N, C, H, W], is held: it is the same in all, and all that comes before the first spiking
+    neurons is computed once.
     """
 
-    def __init__(self, *layers: nn.Module, timesteps: int) -> None:
+    def __init__(self, *layers: nn.Module, timesteps: int, adds: Mapping[int, int] | None = None) -> None:
         super().__init__()
         if timesteps < 1:
             raise TrainError(f"network timesteps: {timesteps}; there must be at least 1")
+        if not layers:
+            raise TrainError("network: it has no layers; at least 1 is needed")
         self.timesteps = timesteps
+        self.adds = dict(adds or {})
+        for place, source in self.adds.items():
+            if not 0 <= source < place < len(layers) - 1:
+                raise TrainError(f"network adds: {source} to {place}; it must be an earlier module, and not added to the last of {len(layers)}")
         self.chain = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the scores of inputs [T, N, C, H, W]."""
-        if x.ndim != 5 or len(x) != self.timesteps:
-            raise TrainError(f"network input: shape {list(x.shape)}; [{self.timesteps}, N, C, H, W] is expected")
-        scores: torch.Tensor = self.chain(x)
+        scores: torch.Tensor = self.chain[-1](self.outputs(x))
         return scores
 
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the readout receives, [T, N, classes, 1, 1]: the current, or the spikes; [1, ...] where nothing spikes."""
+        steps = self.timesteps
+        if x.ndim != 5 or len(x) not in (1, steps):
+            raise TrainError(f"network input: shape {list(x.shape)}; [{steps}, N, C, H, W], or 1 in place of {steps}, is expected")
+        modules = list(self.chain)[:-1]
+        kept: dict[int, torch.Tensor] = {}
+        norm: CurrentNorm | None = None
+        for i, module in enumerate(modules):
+            if isinstance(module, CurrentNorm) and i + 1 < len(modules) and isinstance(modules[i + 1], LIF) and not self._tapped(i):
+                norm = module
+                continue
+            if isinstance(module, LIF):
+                x, norm = module(x, steps, norm), None
+            else:
+                x = module(hold(x, steps) if isinstance(module, BNTT | PSP | SRM) else x)
+            if i in self.adds:
+                x = x + kept[self.adds[i]]
+            if i in self.adds.values():
+                kept[i] = x
+        return x
 
-def build_network(recipe: Recipe) -> SpikingNetwork:
-    """Return the untrained network of ``recipe``; torch's global generator draws the weights."""
-    modules: list[nn.Module] = []
-    shape = recipe.input.shape
-    for i, layer in enumerate(recipe.layers):
-        if layer.pool > 1:
-            modules.append(AveragePool(layer.pool))
-        synapses = _synapses(layer, shape)
-        shape = layer_shape(f"layers[{i}]", layer.kind, shape, layer.pool, tuple(synapses.weight.shape), layer.stride, layer.padding)
-        modules.append(synapses)
-        if i == len(recipe.layers) - 1 and recipe.readout == "potential":
-            modules.append(Integrate())
-            break
-        if recipe.norm.kind == "bntt":
-            modules.append(BNTT(layer.out, recipe.timesteps, beta=recipe.norm.beta, eps=recipe.norm.eps, momentum=recipe.norm.momentum))
-        elif recipe.norm.kind == "bn":
-            modules.append(BatchNorm(layer.out, beta=recipe.norm.beta, eps=recipe.norm.eps, momentum=recipe.norm.momentum))
-        modules.append(LIF(recipe.neuron.leak, recipe.neuron.threshold, recipe.neuron.reset))
-    if recipe.readout == "spike_count":
-        modules.append(SpikeCount())
-    if shape[1:] != (1, 1):
-        raise RecipeError(f"layers[{len(recipe.layers) - 1}]: the readout has the shape {shape}; each class must be one neuron")
-    return SpikingNetwork(*modules, timesteps=recipe.timesteps)
-
-
-def _synapses(layer: LayerRecipe, source: tuple[int, int, int]) -> Synapses:
-    if layer.kind == "conv2d":
-        return Conv2d(source[0], layer.out, layer.kernel, stride=layer.stride, padding=layer.padding, bias=layer.bias, name=layer.name)
-    inputs = source[0] * (source[1] // layer.pool) * (source[2] // layer.pool)
-    return Dense(inputs, layer.out, bias=layer.bias, name=layer.name)
+    def _tapped(self, place: int) -> bool:
+        return place in self.adds or place in self.adds.values()
 
 
 def events_to_input(events: npt.NDArray[np.int8], scale: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -86,125 +95,105 @@ def events_to_input(events: npt.NDArray[np.int8], scale: float, dtype: torch.dty
     return torch.from_numpy(np.ascontiguousarray(events.swapaxes(0, 1))).to(dtype) / scale
 
 
-def to_float_network(
-    module: nn.Module, *, coding: InputCoding, class_names: Sequence[str], provenance: Mapping[str, str] | None = None
-) -> FloatNetwork:
-    """Return the float network that ``module`` is in evaluation mode.
-
-    Its layers are taken in the order in which the module registered them (``nn.Sequential`` and modules of your own are
-    walked), and the export is then run against the module, in float64 on random events: a ``forward`` that does anything
-    but apply them in that order, a part that is none of this package's layers, and a place where one cannot stand are TrainErrors.
-    ``timesteps`` is read from the module. An integrating readout's division by T is left out: no prediction depends on it.
-    """
-    timesteps = getattr(module, "timesteps", None)
-    if not isinstance(timesteps, int):
-        raise TrainError(f"network: {type(module).__name__} has no attribute timesteps; it must hold their number")
-    layers, readout = _Chain().read(module)
-    network = FloatNetwork(
-        timesteps=timesteps, input=coding, layers=layers, readout=readout, class_names=tuple(class_names), provenance=dict(provenance or {})
-    )  # fmt: skip
-    _check(module, network)
-    return network
+def build_network(recipe: Recipe) -> SpikingNetwork:
+    """Return the untrained network of ``recipe``; torch's global generator draws the weights."""
+    return _Builder(recipe).build()
 
 
-def _parts(module: nn.Module, place: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers within ``module`` and their places, in the order of registration."""
-    for name, child in module.named_children():
-        foreign = type(child).__module__.startswith("torch.") and not isinstance(child, CONTAINERS)
-        if foreign or isinstance(child, Synapses | CurrentNorm | LIF | AveragePool | Integrate | SpikeCount):
-            yield f"{place}{name}", child
+class _Builder:
+    """Turns the layers of a recipe into modules, one after the other."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.modules: list[nn.Module] = []
+        self.shape = recipe.input.shape
+        self.synapses: dict[str, Synapses] = {}
+        self.drives: dict[str, int] = {}
+        self.outputs: dict[str, int] = {}
+        self.adds: dict[int, int] = {}
+        self.surrogate = _surrogate(recipe)
+
+    def build(self) -> SpikingNetwork:
+        """Return the network."""
+        recipe = self.recipe
+        for i, layer in enumerate(recipe.layers):
+            self.add(layer, layer.name or default_name(layer.kind, i + 1), f"layers[{i}]", last=i == len(recipe.layers) - 1)
+        if self.shape[1:] != (1, 1):
+            raise RecipeError(f"layers[{len(recipe.layers) - 1}]: the readout has the shape {self.shape}; each class must be one neuron")
+        self.modules.append(Integrate() if recipe.readout == "potential" else SpikeCount())
+        return SpikingNetwork(*self.modules, timesteps=recipe.timesteps, adds=self.adds)
+
+    def add(self, layer: LayerRecipe, name: str, place: str, *, last: bool) -> None:
+        """Append a layer's modules."""
+        norm, source = self.recipe.norm, self.shape
+        if layer.pool > 1:
+            self.modules.append(AveragePool(layer.pool))
+        if self.recipe.neuron.kind == "srm":
+            self.modules.append(PSP(self.recipe.neuron.tau_s))
+            if layer.norm and norm.before:
+                self.modules.append(_psp_norm(source[0], self.recipe))
+        synapses = self.synapses[layer.weights] if layer.weights else self.draw(layer)
+        self.synapses[name] = synapses
+        self.modules.append(synapses)
+        self.shape = layer_shape(place, layer.kind, source, layer.pool, tuple(synapses.weight.shape), layer.stride, layer.padding)
+        integrates = last and self.recipe.readout == "potential"
+        if layer.norm and not norm.before and norm.kind != "none" and not integrates:
+            self.modules.append(_current_norm(layer.out, self.recipe, self.threshold(layer)))
+        self.drives[name] = len(self.modules) - 1
+        if layer.add:
+            self.adds[self.drives[name]] = self.drives[layer.add] if layer.add_from == "drive" else self.outputs[layer.add]
+        if not integrates:
+            self.modules.append(self.neurons(layer))
+        self.outputs[name] = len(self.modules) - 1
+
+    def draw(self, layer: LayerRecipe) -> Synapses:
+        """Return new weights for a layer that receives what the last one sent."""
+        channels, height, width = self.shape
+        if layer.kind == "conv2d":
+            synapses: Synapses = Conv2d(
+                channels, layer.out, layer.kernel, stride=layer.stride, padding=layer.padding, bias=layer.bias, name=layer.name
+            )  # fmt: skip
         else:
-            yield from _parts(child, f"{place}{name}.")
+            synapses = Dense(channels * (height // layer.pool) * (width // layer.pool), layer.out, bias=layer.bias, name=layer.name)
+        settings = self.recipe.train
+        with torch.no_grad():
+            if settings.init == "torch":
+                # What PyTorch's own layers start from: uniform in +-1 / sqrt(fan-in).
+                bound = synapses.weight[0].numel() ** -0.5
+                synapses.weight.uniform_(-bound, bound)
+            synapses.weight.mul_(settings.weight_scale)
+        return synapses
+
+    def threshold(self, layer: LayerRecipe) -> float:
+        """Return the firing threshold of a layer."""
+        return self.recipe.neuron.threshold if layer.threshold is None else layer.threshold
+
+    def neurons(self, layer: LayerRecipe) -> nn.Module:
+        """Return the neurons of a layer."""
+        neuron, threshold = self.recipe.neuron, self.threshold(layer)
+        if layer.neuron == "relu":
+            return nn.ReLU()
+        if neuron.kind == "srm":
+            return SRM(threshold, neuron.tau_r, neuron.refractory, self.surrogate)
+        return LIF(neuron.leak, threshold, neuron.reset, self.surrogate, learn_leak=neuron.learn_leak)
 
 
-class _Chain:
-    """Reads layers one after the other: [pool] weights [norm] neurons, again and again, then a readout."""
-
-    def __init__(self) -> None:
-        self.layers: list[FloatLayer] = []
-        self.pool = 1
-        self.synapses: Synapses | None = None
-        self.norm: CurrentNorm | None = None
-        self.readout: Readout | None = None
-
-    def read(self, module: nn.Module) -> tuple[tuple[FloatLayer, ...], Readout]:
-        for place, part in _parts(module):
-            if not isinstance(part, nn.Dropout):
-                self.take(f"network {place} ({type(part).__name__})", part)
-        if self.readout is None:
-            raise TrainError("network: its last layer has no readout; it must be Integrate or SpikeCount")
-        return tuple(self.layers), self.readout
-
-    def take(self, place: str, part: nn.Module) -> None:
-        between = self.synapses is None
-        if self.readout:
-            raise TrainError(f"{place}: nothing may follow the readout")
-        if isinstance(part, AveragePool) and between:
-            self.pool *= part.side
-        elif isinstance(part, Synapses) and between:
-            self.synapses = part
-        elif isinstance(part, CurrentNorm) and not between and self.norm is None:
-            self.norm = part
-        elif isinstance(part, LIF) and not between:
-            self.close(leak=part.leak, threshold=part.threshold, reset=part.reset)
-        elif isinstance(part, Integrate) and not between:
-            self.close(leak=1.0, threshold=1.0, reset="none")
-            self.readout = "potential"
-        elif isinstance(part, SpikeCount) and between and self.layers and self.pool == 1:
-            self.readout = "spike_count"
-        else:
-            row = "[AveragePool], Conv2d or Dense, [BNTT or BatchNorm], LIF or, last, Integrate"
-            raise TrainError(f"{place}: it cannot stand here; a layer is {row}")
-
-    def close(self, *, leak: float, threshold: float, reset: Literal["soft", "hard", "none"]) -> None:
-        """End a layer with its neurons."""
-        synapses = self.synapses
-        if synapses is None:
-            raise TrainError("network: neurons without weights")
-        kind: Literal["conv2d", "dense"] = "conv2d" if isinstance(synapses, Conv2d) else "dense"
-        weights = _array(synapses.weight)
-        self.layers.append(
-            FloatLayer(
-                name=synapses.name or default_name(kind, len(self.layers) + 1), kind=kind, weights=weights,
-                bias=None if synapses.bias is None else _array(synapses.bias), stride=synapses.stride if isinstance(synapses, Conv2d) else 1,
-                padding=synapses.padding if isinstance(synapses, Conv2d) else 0, pool=self.pool, norm=_norm(self.norm, len(weights)), leak=leak,
-                threshold=threshold, reset=reset,
-            )
-        )  # fmt: skip
-        self.pool, self.synapses, self.norm = 1, None, None
+def _surrogate(recipe: Recipe) -> Surrogate:
+    """Return the surrogate gradient that the recipe names, with its own values where it gives any."""
+    neuron, published = recipe.neuron, SURROGATES[recipe.neuron.surrogate]
+    scale = published.scale if neuron.surrogate_scale is None else neuron.surrogate_scale
+    width = published.width if neuron.surrogate_width is None else neuron.surrogate_width
+    return replace(published, scale=scale, width=width)
 
 
-def _array(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
-    return tensor.detach().cpu().double().numpy()
+def _current_norm(channels: int, recipe: Recipe, threshold: float) -> CurrentNorm:
+    norm = recipe.norm
+    if norm.kind == "bntt":
+        return BNTT(channels, recipe.timesteps, beta=norm.beta, eps=norm.eps, momentum=norm.momentum)
+    gamma = norm.alpha * threshold if norm.kind == "tdbn" else 1.0
+    return BatchNorm(channels, beta=norm.beta, gamma=gamma, eps=norm.eps, momentum=norm.momentum)
 
 
-def _norm(norm: CurrentNorm | None, channels: int) -> Norm:
-    if norm is None:
-        return Norm.none(channels)
-    gamma = _array(norm.gamma)
-    beta = np.zeros_like(gamma) if norm.beta is None else _array(norm.beta)
-    mean, var = _array(norm.running_mean), _array(norm.running_var)
-    return Norm(kind="bntt" if isinstance(norm, BNTT) else "bn", gamma=gamma, beta=beta, mean=mean, var=var, eps=norm.eps)
-
-
-def _check(module: nn.Module, network: FloatNetwork) -> None:
-    """Run the module and its export on the same random events, and raise a TrainError where their scores differ."""
-    coding = network.input
-    rng = np.random.default_rng(0)
-    size = (CHECK_SAMPLES, network.timesteps, *coding.shape)
-    events = rng.integers(coding.payload_min, coding.payload_max, size, dtype=np.int8, endpoint=True)
-    twin = copy.deepcopy(module).cpu().double().eval()
-    with torch.no_grad():
-        scores = twin(events_to_input(events, coding.scale, torch.float64)).numpy()
-    expected = evaluate(network, events).scores
-    if network.readout == "potential":
-        expected = expected / network.timesteps
-    if scores.shape != expected.shape:
-        raise TrainError(f"network: it returns scores of shape {list(scores.shape)}; the chain of its layers gives {list(expected.shape)}")
-    difference = float(np.abs(scores - expected).max())
-    limit = CHECK_TOLERANCE * max(1.0, float(np.abs(expected).max()))
-    if not difference <= limit:
-        raise TrainError(
-            f"network: its scores differ by {difference:.3g} from those of its layers in a row (limit {limit:.3g}); "
-            "its forward must apply them in the order in which they are registered, each once"
-        )
+def _psp_norm(channels: int, recipe: Recipe) -> PSPNorm:
+    over, form = PSP_NORMS[recipe.norm.kind]
+    return PSPNorm(channels, over, form, lam=recipe.norm.lam, momentum=recipe.norm.momentum)

@@ -20,7 +20,8 @@ from spikefold.data.toml import read_toml_text
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatNetwork, float_accuracy
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.network import SpikingNetwork, build_network, to_float_network
+from spikefold.train.export import to_float_network
+from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.recipe import Recipe, load_recipe
 from spikefold.train.training import Epoch, FitResult, fit, repeatable
 

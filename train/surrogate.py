@@ -51,20 +51,31 @@ class Surrogate:
         if self.kind in WITHOUT_WIDTH and self.width != 1:
             raise TrainError(f"surrogate {self.kind}: width {self.width}; this kind has a scale alone")
 
+    def curve(self, threshold: float) -> tuple[int, float, float]:
+        """Return (shape, peak, rate): ds/du is ``peak * shape(rate * |u - theta|)``.
+
+        The shapes are 0: max(0, 1 - d), 1: exp(-d), 2: 1 / (1 + d)^2, 3: 1 / (1 + d^2). (Numbers, since kernels take no names.)
+        """
+        scale = self.scale
+        if self.kind == "triangular":
+            return 0, scale / threshold, 1 / threshold
+        if self.kind == "exponential":
+            return 1, scale / (self.width * threshold), 1 / (self.width * threshold)
+        if self.kind == "exponential-literal":
+            return 1, 1 / scale, self.width
+        if self.kind == "fast-sigmoid":
+            return 2, 1.0, scale
+        return 3, scale / 2, math.pi / 2 * scale
+
     def derivative(self, potential: torch.Tensor, threshold: float) -> torch.Tensor:
         """Return ds/du at ``potential``, in its shape and dtype; not below 0."""
-        scale, width = self.scale, self.width
-        if self.kind == "triangular":
-            return (scale / threshold) * torch.clamp(1 - (potential / threshold - 1).abs(), min=0)
-        distance = (potential - threshold).abs()
-        if self.kind == "exponential":
-            width = width * threshold
-            return scale / width * torch.exp(-distance / width)
-        if self.kind == "exponential-literal":
-            return 1 / scale * torch.exp(-width * distance)
-        if self.kind == "fast-sigmoid":
-            return (1 + scale * distance) ** -2
-        return scale / 2 / (1 + (math.pi / 2 * scale * distance) ** 2)
+        shape, peak, rate = self.curve(threshold)
+        distance = rate * (potential - threshold).abs()
+        if shape == 0:
+            return peak * torch.clamp(1 - distance, min=0)
+        if shape == 1:
+            return peak * torch.exp(-distance)
+        return peak / ((1 + distance) ** 2 if shape == 2 else 1 + distance**2)
 
 
 SURROGATES = {

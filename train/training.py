@@ -7,6 +7,7 @@ that is resumed from its checkpoint ends exactly as one that was never interrupt
 
 import io
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +21,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spikefold.data.augment import augment
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
 from spikefold.data.files import write_bytes
+from spikefold.train import losses
 from spikefold.train.errors import TrainError
-from spikefold.train.network import events_to_input
+from spikefold.train.network import SpikingNetwork, events_to_input
+from spikefold.train.optimizers import make_optimizer
+from spikefold.train.processes import ALONE, Processes
 from spikefold.train.recipe import TrainSettings
 
-__all__ = ["Epoch", "FitResult", "fit", "learning_rate", "predict", "repeatable", "sample_order", "split"]
+__all__ = ["Epoch", "FitResult", "fit", "inputs", "learning_rate", "predict", "repeatable", "sample_order", "split"]
 
 Int = npt.NDArray[np.int64]
 STEP_TENTHS = (5, 7, 9)
@@ -37,7 +42,7 @@ CHECKPOINT_FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """What one epoch did; losses are means of the cross-entropy, accuracies shares of 1."""
+    """What one epoch did; losses are means over the samples, accuracies shares of 1."""
 
     epoch: int
     learning_rate: float
@@ -72,12 +77,17 @@ def sample_order(seed: int, epoch: int, count: int) -> Int:
     return np.argsort(words, kind="stable").astype(np.int64)
 
 
-def split(count: int, share: float, seed: int) -> tuple[Int, Int]:
-    """Return the indices to train on and those held back to choose the epoch, both in ascending order."""
-    held = round(count * share)
-    if not 1 <= held < count:
-        raise TrainError(f"validation: a share of {share} of {count} samples holds back {held}; at least 1 must be on each side")
-    order = sample_order(seed, 0, count)
+def split(count: int, share: float, seed: int, subset: int = 0) -> tuple[Int, Int]:
+    """Return the indices to train on and those held back to choose the epoch, both in ascending order.
+
+    With ``subset``, so many samples are taken for both together; 0 takes all.
+    """
+    if subset > count:
+        raise TrainError(f"subset: {subset} samples; there are {count}")
+    order = sample_order(seed, 0, count)[: subset or count]
+    held = round(len(order) * share)
+    if not 1 <= held < len(order):
+        raise TrainError(f"validation: a share of {share} of {len(order)} samples holds back {held}; at least 1 must be on each side")
     return np.sort(order[held:]), np.sort(order[:held])
 
 
@@ -85,6 +95,8 @@ def split(count: int, share: float, seed: int) -> tuple[Int, Int]:
 def repeatable(seed: int, threads: int) -> Iterator[None]:
     """Run a block with torch's generator seeded, ``threads`` threads and deterministic algorithms, and put all three back."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    # What CUDA's matrix products need to give the same result every time; read when they are first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
@@ -96,19 +108,30 @@ def repeatable(seed: int, threads: int) -> Iterator[None]:
             torch.use_deterministic_algorithms(before[1])
 
 
-def predict(module: nn.Module, dataset: Dataset, coding: InputCoding, timesteps: int, samples: Int) -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(module: nn.Module, images: npt.NDArray[Any], coding: InputCoding, timesteps: int, samples: Int) -> torch.Tensor:
+    """Return the input [T, N, C, H, W] of images, their randomness keyed by ``samples``, where and as the module wants it.
+
+    What is the same in every timestep goes into a :class:`SpikingNetwork` once, as [1, N, C, H, W].
+    """
+    device, dtype = _placement(module)
+    held = coding.coding == "direct" and isinstance(module, SpikingNetwork)
+    events = encode(images, coding, 1 if held else timesteps, samples)
+    return events_to_input(events, coding.scale, dtype).to(device)
+
+
+def predict(
+    module: nn.Module, dataset: Dataset, coding: InputCoding, timesteps: int, samples: Int, processes: Processes = ALONE
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return scores [N, classes] and labels [N] of the given samples of a split, in evaluation mode.
 
     The events are keyed by the sample's index in its split: those that float network, reference, simulator and hardware see.
     """
-    device, dtype = _placement(module)
     module.eval()
-    scores = []
+    found = []
     with torch.no_grad():
-        for batch in _batches(samples, PREDICT_BATCH):
-            events = encode(dataset.images[batch], coding, timesteps, batch)
-            scores.append(module(events_to_input(events, coding.scale, dtype).to(device)).cpu())
-    return torch.cat(scores), torch.from_numpy(dataset.labels[samples])
+        for batch in _batches(processes.share(samples), PREDICT_BATCH):
+            found.append(losses.scores(module(inputs(module, dataset.images[batch], coding, timesteps, batch))).cpu())
+    return processes.gather(torch.cat(found), len(samples)), torch.from_numpy(dataset.labels[samples])
 
 
 def fit(
@@ -117,12 +140,18 @@ def fit(
 ) -> FitResult:  # fmt: skip
     """Train ``module`` on ``dataset`` (a training split) and leave it, in evaluation mode, as it was after its best epoch.
 
-    The loss is the cross-entropy of the scores (Kim and Panda 2021). Epoch e draws the events of sample i with the number
-    ``i + e * len(dataset)``, e from 1. With ``checkpoint``, that file is replaced after each epoch, before ``progress`` is called;
-    ``resume`` continues from it where it exists. A checkpoint of another run, and losses that are no longer numbers, are TrainErrors.
+    Epoch e draws the events of sample i with the number ``i + e * len(dataset)``, e from 1. With ``checkpoint``, that file is
+    replaced after each epoch, before ``progress`` is called; ``resume`` continues from it where it exists. A checkpoint of another
+    run, and losses that are no longer numbers, are TrainErrors.
+
+    Under ``torchrun``, every batch is shared out among the processes and the gradients are averaged, so that the result is that of
+    one process but for the order of sums; only the first process writes and reports.
     """
-    train, held = split(len(dataset), settings.validation, seed)
-    optimizer = _optimizer(module, settings)
+    processes = Processes.here()
+    if settings.batch_size % processes.count:
+        raise TrainError(f"batch_size: {settings.batch_size}; it must be a multiple of the {processes.count} processes")
+    train, held = split(len(dataset), settings.validation, seed, settings.subset)
+    optimizer = make_optimizer(module, settings)
     shapes = [(key, list(value.shape)) for key, value in module.state_dict().items()]
     signature = repr((settings, coding, timesteps, seed, dataset.name, dataset.images.shape, shapes))
     state: dict[str, Any] = {"format": CHECKPOINT_FORMAT, "signature": signature, "log": [], "best": 0, "best_module": {}}
@@ -131,25 +160,25 @@ def fit(
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
     with repeatable(seed, settings.threads):
+        replica = processes.replica(module)
         for epoch in range(len(state["log"]) + 1, settings.epochs + 1):
             start = time.perf_counter()
             torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-            order = train[sample_order(seed, epoch, len(train))]
-            loss, accuracy = _train_epoch(module, dataset, coding, settings, optimizer, timesteps, order, epoch)
-            scores, labels = predict(module, dataset, coding, timesteps, held)
+            order = train[sample_order(seed, epoch, len(train))][: settings.samples_per_epoch or None]
+            loss, accuracy = _train_epoch(replica, dataset, coding, settings, optimizer, timesteps, order, epoch, seed, processes)
+            scores, labels = predict(module, dataset, coding, timesteps, held, processes)
             entry = Epoch(
                 epoch=epoch, learning_rate=learning_rate(settings, epoch), train_loss=loss, train_accuracy=accuracy,
                 validation_loss=float(functional.cross_entropy(scores, labels)), validation_accuracy=_accuracy(scores, labels),
                 seconds=time.perf_counter() - start,
             )  # fmt: skip
             state["log"].append(asdict(entry))
-            # By loss, not accuracy: of a small validation set, many epochs classify all but the same few samples rightly.
-            if state["best"] == 0 or entry.validation_loss <= state["log"][state["best"] - 1]["validation_loss"]:
+            if state["best"] == 0 or _better(entry, state["log"][state["best"] - 1], settings):
                 state["best"] = epoch
                 state["best_module"] = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
-            if checkpoint is not None:
+            if checkpoint is not None and processes.first:
                 _save(checkpoint, state | {"module": module.state_dict(), "optimizer": optimizer.state_dict()})
-            if progress is not None:
+            if progress is not None and processes.first:
                 progress(entry)
     module.load_state_dict(state["best_module"])
     module.eval()
@@ -157,37 +186,48 @@ def fit(
     return FitResult(epochs=epochs, best=epochs[state["best"] - 1])
 
 
+def _better(entry: Epoch, best: dict[str, Any], settings: TrainSettings) -> bool:
+    """Return whether an epoch is at least as good as the best one before it.
+
+    By loss, not accuracy: of a small validation set, many epochs classify all but the same few samples rightly. Spike counts
+    are no logits, so their cross-entropy says little.
+    """
+    if settings.loss == "spike_count":
+        return entry.validation_accuracy >= float(best["validation_accuracy"])
+    return entry.validation_loss <= float(best["validation_loss"])
+
+
 def _train_epoch(
     module: nn.Module, dataset: Dataset, coding: InputCoding, settings: TrainSettings, optimizer: torch.optim.Optimizer, timesteps: int,
-    order: Int, epoch: int,
+    order: Int, epoch: int, seed: int, processes: Processes,
 ) -> tuple[float, float]:  # fmt: skip
     """Make one pass over ``order``, less a last batch that is not full; return mean loss and accuracy."""
-    device, dtype = _placement(module)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(settings, epoch)
     module.train()
+    network = processes.inside(module)
+    device, _ = _placement(network)
     total, right, seen = 0.0, 0, 0
     full = max(1, len(order) // settings.batch_size) * settings.batch_size
-    for batch in _batches(order[:full], settings.batch_size):
-        events = encode(dataset.images[batch], coding, timesteps, batch + epoch * len(dataset))
-        labels = torch.from_numpy(dataset.labels[batch]).to(device)
-        scores = module(events_to_input(events, coding.scale, dtype).to(device))
-        loss = functional.cross_entropy(scores, labels)
+    for whole in _batches(order[:full], settings.batch_size):
+        batch = processes.share(whole)
+        numbers, images = batch + epoch * len(dataset), dataset.images[batch]
+        if settings.augment_crop or settings.augment_flip:
+            images = augment(images, crop=settings.augment_crop, flip=settings.augment_flip, seed=seed, samples=numbers)
+        x, labels = inputs(network, images, coding, timesteps, numbers), torch.from_numpy(dataset.labels[batch]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.amp):
+            output = module(x)
+            loss = losses.loss(output, labels, settings, timesteps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += float(loss.detach()) * len(batch)
-        right += int((scores.detach().argmax(1) == labels).sum())
+        right += int((losses.scores(output).detach().argmax(1) == labels).sum())
         seen += len(batch)
+    total, right, seen = processes.totals(total, right, seen)
     if not math.isfinite(total):
         raise TrainError(f"epoch {epoch}: the loss is {total / seen}; a lower learning_rate than {settings.learning_rate} may help")
     return total / seen, right / seen
-
-
-def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(module.parameters(), lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
 def _placement(module: nn.Module) -> tuple[torch.device, torch.dtype]:

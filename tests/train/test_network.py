@@ -8,7 +8,8 @@ from torch import nn
 from spikefold.quantize.float_network import evaluate
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
-from spikefold.train.network import SpikingNetwork, build_network, events_to_input, to_float_network
+from spikefold.train.export import to_float_network
+from spikefold.train.network import SpikingNetwork, build_network, events_to_input
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT, BatchNorm
 from spikefold.train.recipe import parse_recipe
@@ -94,7 +95,7 @@ def test_what_is_no_chain_is_refused_by_place(parts: list[nn.Module], words: str
 def test_module_without_timesteps_is_refused() -> None:
     with pytest.raises(TrainError, match="Sequential has no attribute timesteps"):
         to_float_network(nn.Sequential(Dense(4, 3), Integrate()), coding=coding((1, 2, 2)), class_names=CLASS_NAMES)
-    with pytest.raises(TrainError, match=r"shape \[3, 1, 1, 2, 2\]; \[2, N, C, H, W\] is expected"):
+    with pytest.raises(TrainError, match=r"shape \[3, 1, 1, 2, 2\]; \[2, N, C, H, W\], or 1 in place of 2, is expected"):
         SpikingNetwork(Dense(4, 3), Integrate(), timesteps=2)(torch.zeros(3, 1, 1, 2, 2))
 
 

@@ -105,7 +105,7 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path, recipe: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "error", "words"),
     [
-        ('name = "digits"', 'name = "mnist"', DataError, "data set 'mnist': it must be one of digits, fashion-mnist"),
+        ('name = "digits"', 'name = "mnist"', DataError, "data set 'mnist': the folder of its files must be given"),
         ("shape = [1, 8, 8]", "shape = [1, 28, 28]", RecipeError, r"input\.shape: \[1, 28, 28\]; images of 'digits' are \[1, 8, 8\]"),
         ("out = 10", "out = 9", RecipeError, r"layers\[2\]\.out: 9; 'digits' has 10 classes"),
         ("kernel = 3\npadding = 1", "kernel = 9", Exception, r"layers\[0\] weights: kernel \[9, 9\] is larger"),

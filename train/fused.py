@@ -1,0 +1,207 @@
+"""Normalised LIF neurons over all timesteps in one differentiable call, for the CPU.
+
+What :func:`spikefold.train.neurons.lif_step` does to a normalised current, timestep by timestep, is done here by the kernels, which
+keep nothing but the current itself: the potentials are computed again in the backward pass. The plain loop stays the
+definition; the tests hold spikes and gradients against it.
+"""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import distributed
+
+from spikefold.train import kernels
+from spikefold.train.surrogate import Surrogate
+
+__all__ = ["Affine", "all_reduce", "batch_moments", "fusable", "lif", "several"]
+
+Real = npt.NDArray[Any]
+DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+SCRATCH_ELEMENTS = 4096
+"""What a tile of all timesteps may hold, so that the scratch of a call stays in a core's cache."""
+CHUNKS = 16
+CHUNK_ELEMENTS = 1 << 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Affine:
+    """A normalisation at work: the current x becomes ``gamma * (x - mean) * inverse + beta``, all [rows, C], a row a timestep or one for all.
+
+    ``count`` is how many values each mean was taken over, in all processes, or 0 where the statistics are not this batch's.
+    """
+
+    gamma: torch.Tensor
+    beta: torch.Tensor
+    mean: torch.Tensor
+    inverse: torch.Tensor
+    count: int
+
+
+def fusable(current: torch.Tensor) -> bool:
+    """Return whether the kernels take this tensor: in the CPU's memory, float32 or float64, with something in it."""
+    return current.device.type == "cpu" and current.dtype in DTYPES and current.numel() > 0
+
+
+def all_reduce(*sums: torch.Tensor) -> None:
+    """Add up tensors over all processes, in place; nothing to do in a run of one process."""
+    if distributed.is_available() and distributed.is_initialized():
+        for tensor in sums:
+            distributed.all_reduce(tensor)
+
+
+def batch_moments(current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return mean and (biased) variance [T, C], float64, of a current [T, N, C, H, W] over N, H and W of all processes, and their count."""
+    x = _flat(current)
+    channels = current.shape[2]
+    shift = _tile(x[:, :channels], x.shape[1], len(x))
+    sums = np.zeros((2, _chunks(x, shift), *shift.shape), x.dtype)
+    _run(x, shift, lambda chunk, start, stop: kernels.moments(x, start, stop, shift, sums[0, chunk], sums[1, chunk]))
+    total, squares = _per_channel(sums[0], channels), _per_channel(sums[1], channels)
+    count = torch.tensor(float(x.shape[1] // channels), dtype=torch.float64)
+    mean = total / count + torch.from_numpy(x[:, :channels].astype(np.float64))
+    variance = (squares / count - (total / count) ** 2).clamp(min=0)
+    # Means of several processes merge by their first two moments about 0, in float64.
+    first, second = mean * count, (variance + mean**2) * count
+    all_reduce(first, second, count)
+    mean = first / count if several() else mean
+    return mean, second / count - mean**2 if several() else variance, int(count)
+
+
+def lif(
+    current: torch.Tensor, steps: int, norm: Affine | None, leak: torch.Tensor, threshold: float, soft: bool, surrogate: Surrogate
+) -> torch.Tensor:
+    """Return the spikes [T, N, C, H, W] of LIF neurons that receive the normalised ``current``.
+
+    ``current`` is [T, N, C, H, W], or [1, N, C, H, W] where it is the same in all T ``steps``; ``leak`` holds one value. All that
+    :func:`fusable` and the caller do not refuse is taken.
+    """
+    if norm is None:
+        one = torch.ones(1, current.shape[2], dtype=current.dtype)
+        norm = Affine(gamma=one, beta=torch.zeros_like(one), mean=torch.zeros_like(one), inverse=one, count=0)
+    spikes: torch.Tensor = FusedLIF.apply(  # type: ignore[no-untyped-call]
+        current, norm.gamma, norm.beta, leak, norm, steps, threshold, soft, surrogate
+    )
+    return spikes
+
+
+class FusedLIF(torch.autograd.Function):
+    """The neurons of a layer, with the gradients of current, gamma, beta and leak."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, leak: torch.Tensor, norm: Affine, steps: int, threshold: float,
+        soft: bool, surrogate: Surrogate,
+    ) -> torch.Tensor:  # fmt: skip
+        """Return the spikes."""
+        x = _flat(current)
+        scale = gamma * norm.inverse
+        offset = beta - scale * norm.mean
+        a, b = (_tile(v, x.shape[1], steps, x.dtype) for v in (scale, offset))
+        _, batch, channels, height, width = current.shape
+        spikes = torch.empty((steps, batch, height, width, channels), dtype=current.dtype)
+        out, decay = spikes.numpy().reshape(steps, -1), leak.item()
+        _run(x, a, lambda _, start, stop: kernels.forward(x, start, stop, a, b, decay, threshold, soft, np.empty(a.shape[1], x.dtype), out))
+        ctx.save_for_backward(current, gamma, beta, leak, norm.mean, norm.inverse)
+        ctx.constants = norm.count, steps, threshold, soft, surrogate
+        return spikes.permute(0, 1, 4, 2, 3)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of current, gamma, beta and leak."""
+        current, gamma, beta, leak, mean, inverse = ctx.saved_tensors
+        count, steps, threshold, soft, surrogate = ctx.constants
+        x, sent, channels = _flat(current), _flat(grads[0]), current.shape[2]
+        scale = gamma * inverse
+        a, b, centre = (_tile(v, x.shape[1], steps, x.dtype) for v in (scale, beta - scale * mean, mean))
+        grad, decay = np.empty_like(sent), leak.item()
+        sums = np.zeros((2, _chunks(x, a), *a.shape), x.dtype)
+        leak_sums = np.zeros((sums.shape[1], a.shape[1]), x.dtype)
+        shape, peak, rate = surrogate.curve(threshold)
+
+        def back(chunk: int, start: int, stop: int) -> None:
+            potential, slope, carry = np.empty_like(a), np.empty(a.shape[1], x.dtype), np.empty(a.shape[1], x.dtype)
+            kernels.backward(
+                x, start, stop, a, b, centre, decay, threshold, soft, shape, peak, rate, sent, potential, slope, carry, grad, sums[0, chunk],
+                sums[1, chunk], leak_sums[chunk],
+            )  # fmt: skip
+
+        _run(x, a, back)
+        total, moment = (_rows(_per_channel(s, channels), len(gamma)) for s in sums)
+        grad_gamma, grad_beta = (moment * inverse).to(gamma.dtype), total.to(beta.dtype)
+        if ctx.needs_input_grad[0]:
+            slope = torch.zeros_like(mean)
+            shift = torch.zeros_like(mean)
+            if count:
+                # The batch's own mean and variance depend on x as well (Ioffe and Szegedy 2015). Parameters get this process's sums.
+                total, moment = total.clone(), moment.clone()
+                all_reduce(total, moment)
+                slope = -scale * inverse**2 * moment / count
+                shift = -scale * total / count - slope * mean
+            k, c = (_tile(v, x.shape[1], steps, x.dtype) for v in (slope, shift))
+            _run(x, a, lambda _, start, stop: kernels.input_gradient(x, start, stop, a, k, c, grad))
+        _, batch, _, height, width = current.shape
+        spatial = torch.from_numpy(grad[: len(x)]).reshape(len(x), batch, height, width, channels)
+        grad_leak = torch.tensor(leak_sums.sum(dtype=np.float64), dtype=leak.dtype).reshape(leak.shape)
+        return spatial.permute(0, 1, 4, 2, 3), grad_gamma, grad_beta, grad_leak, *(None,) * 5
+
+
+def _flat(tensor: torch.Tensor) -> Real:
+    """Return [T, N, C, H, W] as [T, N * H * W * C], the channel running fastest; a view where it is stored like that."""
+    last = tensor.detach().permute(0, 1, 3, 4, 2).contiguous()
+    array: Real = last.numpy().reshape(len(last), -1)
+    return array
+
+
+def _tile(rows: torch.Tensor | Real, elements: int, steps: int, dtype: Any = None) -> Real:
+    """Return [rows, C] as [steps, tile]: each row repeated over a whole number of pixels."""
+    values = np.asarray(rows.detach() if isinstance(rows, torch.Tensor) else rows, dtype)
+    channels = values.shape[1]
+    pixels = max(1, min(SCRATCH_ELEMENTS // (steps * channels), elements // channels))
+    return np.ascontiguousarray(
+        np.broadcast_to(values[:, None], (len(values), pixels, channels)).reshape(len(values), -1).repeat(steps // len(values), 0)
+    )
+
+
+def _chunks(x: Real, tile: Real) -> int:
+    """Return in how many parts the work is cut; it depends on the sizes alone, so that sums do not depend on the number of threads."""
+    return max(1, min(CHUNKS, int(x.shape[1] // max(CHUNK_ELEMENTS, tile.shape[1]))))
+
+
+def _run(x: Real, tile: Real, work: Callable[[int, int, int], None]) -> None:
+    """Call ``work`` with (chunk, start, stop) for every part, on as many threads as torch has."""
+    elements, width, parts = x.shape[1], tile.shape[1], _chunks(x, tile)
+    size = math.ceil(elements / (parts * width)) * width
+    jobs = [(i, i * size, min(elements, (i + 1) * size)) for i in range(parts)]
+    threads = torch.get_num_threads()
+    if threads == 1 or parts == 1:
+        for job in jobs:
+            work(*job)
+    else:
+        list(_pool(threads).map(lambda job: work(*job), jobs))
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
+
+
+def _per_channel(sums: Real, channels: int) -> torch.Tensor:
+    """Return [chunks, T, tile] summed to [T, C], in float64."""
+    return torch.from_numpy(sums.reshape(len(sums), sums.shape[1], -1, channels).sum((0, 2), dtype=np.float64))
+
+
+def _rows(values: torch.Tensor, rows: int) -> torch.Tensor:
+    """Return [T, C] as it is, or summed over the timesteps where one row is shared by all."""
+    return values if rows == len(values) else values.sum(0, keepdim=True)
+
+
+def several() -> bool:
+    """Return whether this is one of several processes, as ``torchrun`` starts them."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
