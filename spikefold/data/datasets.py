@@ -12,6 +12,7 @@ from spikefold.data.cifar import load_cifar
 from spikefold.data.digits import load_digits_split
 from spikefold.data.errors import DataError
 from spikefold.data.events import SLICES_MAX, load_cifar10_dvs, load_n_mnist
+from spikefold.data.folders import load_imagenet, load_tiny_imagenet
 from spikefold.data.info import DATASETS, FASHION_MNIST_FOLDER, DatasetInfo, home
 from spikefold.data.lazy import Bytes, Images, Int, LazyImages, Loaded
 from spikefold.data.mnist import FASHION_MNIST_CLASSES, load_idx_pair
@@ -65,6 +66,8 @@ def load_dataset(name: str, split: str, data_dir: Path | None = None, *, size: i
     - ``digits``: scikit-learn's 1,797 digits, pixels 0..16; 1,437 to train and 360 (36 a class) to test; needs no files;
     - ``fashion-mnist`` (Xiao et al. 2017), without ``data_dir`` from where Debian's package puts it, and ``mnist``: pixels 0..255;
     - ``cifar10`` and ``cifar100`` (Krizhevsky 2009), the latter with its 100 fine classes: red, green, blue, 0..255;
+    - ``tiny-imagenet`` and ``imagenet`` (ILSVRC 2012), decoded when they are asked for: red, green, blue, 0..255. Their ``test`` is the official
+      validation split, since the official test split has no labels;
     - ``n-mnist`` (Orchard et al. 2015), ``cifar10-dvs`` (Li et al. 2017; no official split, so the first 900 files of each class, sorted by
       name, are for training) and ``moving-fashion-mnist``: events, counted in frames of OFF (channel 0) and ON (channel 1). The last is
       **synthetic**, made from Fashion-MNIST (see :func:`spikefold.data.moving.watch`).
@@ -114,6 +117,8 @@ LOADERS: dict[str, Callable[[Path | None, bool], Loaded]] = {
     "mnist": _mnist,
     "cifar10": lambda data_dir, test: load_cifar("cifar10", data_dir, test=test),
     "cifar100": lambda data_dir, test: load_cifar("cifar100", data_dir, test=test),
+    "tiny-imagenet": lambda data_dir, test: load_tiny_imagenet(data_dir, test=test),
+    "imagenet": lambda data_dir, test: load_imagenet(data_dir, test=test),
 }
 EVENT_LOADERS: dict[str, Callable[[Path | None, bool, int], Loaded]] = {
     "n-mnist": lambda data_dir, test, timesteps: load_n_mnist(data_dir, test=test, timesteps=timesteps),

@@ -42,6 +42,11 @@ DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
             layout="those of the binary version: cifar-10-batches-bin/ with data_batch_1.bin to data_batch_5.bin and test_batch.bin",
         ),
         "cifar100": DatasetInfo(shape=(3, 32, 32), classes=100, layout="those of the binary version: cifar-100-binary/ with train.bin and test.bin"),
+        "tiny-imagenet": DatasetInfo(
+            shape=(3, 64, 64), classes=200,
+            layout="tiny-imagenet-200/ with wnids.txt, train/<wnid>/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt",
+        ),
+        "imagenet": DatasetInfo(shape=(3, 224, 224), classes=1000, layout="train/<wnid>/*.JPEG and val/<wnid>/*.JPEG"),
         "n-mnist": DatasetInfo(
             shape=(2, 34, 34), classes=10, events=True, layout="Train/<digit>/*.bin and Test/<digit>/*.bin with the digits 0 to 9"
         ),
