@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefold.data.datasets import DATASETS, Dataset, LazyImages, load_dataset
+from spikefold.data.datasets import DATASETS, EVENT_LOADERS, LOADERS, Dataset, LazyImages, load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.mnist import FASHION_MNIST_CLASSES
 from spikefold.data.resize import resize
@@ -60,11 +60,12 @@ def test_a_data_set_without_a_usual_place_asks_for_its_folder(tmp_path: Path) ->
         load_dataset("mnist", "train", tmp_path / "none")
 
 
-def test_shape_and_classes_are_as_said() -> None:
-    for name in ("digits", "fashion-mnist"):
-        dataset = load_dataset(name, "test")
-        assert (dataset.shape, len(dataset.class_names)) == (DATASETS[name].shape, DATASETS[name].classes)
-    assert load_dataset("digits", "test", size=11).shape == DATASETS["digits"].shape_at(11) == (1, 11, 11)
+def test_every_data_set_can_be_loaded_and_is_what_it_is_said_to_be() -> None:
+    assert list(DATASETS) == [*LOADERS, *EVENT_LOADERS]
+    assert [name for name, info in DATASETS.items() if info.events] == list(EVENT_LOADERS)
+    digits = load_dataset("digits", "test", size=11)
+    assert (digits.shape, len(digits.class_names)) == (DATASETS["digits"].shape_at(11), DATASETS["digits"].classes) == ((1, 11, 11), 10)
+    assert load_dataset("digits", "test", timesteps=5).shape == DATASETS["digits"].shape_at(None) == (1, 8, 8)
 
 
 @pytest.mark.parametrize(
