@@ -1,12 +1,17 @@
 """What the tables of a recipe say: one frozen dataclass each, every field under its name in the file. No torch here."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
-from spikefold.quantize.windows import KERNEL_MAX, PADDING_MAX, POOL_MAX, STRIDE_MAX
+from spikefold.quantize.windows import KERNEL_MAX, PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape, pooled_shape
 from spikefold.train.errors import RecipeError
 
-__all__ = ["ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "TrainSettings", "check_range"]
+__all__ = [
+    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "PlacedLayer", "TrainSettings", "check_range", "default_name",
+    "place_layers",
+]  # fmt: skip
 
 LIF_LEAK = 0.95
 THRESHOLD_MIN, THRESHOLD_MAX = 1e-3, 1e3
@@ -120,6 +125,11 @@ class NormRecipe:
         """Whether it acts on the postsynaptic potential, before the weights, and not on the current behind them."""
         return self.kind.startswith("psp-")
 
+    @property
+    def side(self) -> Literal["", "before", "after"]:
+        """Where it stands, seen from the weights; empty for ``none``."""
+        return "" if self.kind == "none" else "before" if self.before else "after"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRecipe:
@@ -164,6 +174,32 @@ class LayerRecipe:
                 raise RecipeError(f"layer threshold: {self.threshold}; relu neurons have none")
         if self.add_from == "output" and not self.add:
             raise RecipeError("layer add_from: 'output'; it says what of the layer in add is added, and add is missing")
+
+
+def default_name(kind: str, number: int) -> str:
+    """Return what a layer without a name is called; ``number`` counts all layers from 1."""
+    return f"{kind.removesuffix('2d')}{number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedLayer:
+    """A layer with its name, what it receives (not pooled yet), the shape of its weights, and that of its neurons (channels, height, width)."""
+
+    name: str
+    layer: LayerRecipe
+    source: Shape
+    weights: tuple[int, ...]
+    shape: Shape
+
+
+def place_layers(layers: Iterable[LayerRecipe], source: Shape) -> Iterator[PlacedLayer]:
+    """Yield each layer in its place behind an input of shape ``source``; one that does not fit there is a NetworkError."""
+    for i, layer in enumerate(layers):
+        pooled = pooled_shape(source, layer.pool)
+        weights = (layer.out, prod(pooled)) if layer.kind == "dense" else (layer.out, pooled[0], layer.kernel, layer.kernel)
+        shape = layer_shape(f"layers[{i}]", layer.kind, source, layer.pool, weights, layer.stride, layer.padding)
+        yield PlacedLayer(name=layer.name or default_name(layer.kind, i + 1), layer=layer, source=source, weights=weights, shape=shape)
+        source = shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
