@@ -103,7 +103,7 @@ def _train(folder: Path, data_name: str, data_dir: Path | None, progress: flow.P
         if progress is not None:
             progress("train", epoch.epoch, epochs)
 
-    return train(recipe, folder / "run", data_dir=data_dir, progress=note).network
+    return load_float(train(recipe, folder / "run", data_dir=data_dir, progress=note).model)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["RecipeError", "TrainError"]
+__all__ = ["ExportError", "RecipeError", "TrainError"]
 
 
 class RecipeError(SpikefoldError):
@@ -11,3 +11,7 @@ class RecipeError(SpikefoldError):
 
 class TrainError(SpikefoldError):
     """A module that is no chain of layers, or a run folder or checkpoint that cannot be used."""
+
+
+class ExportError(TrainError):
+    """A module that no float network can express; the message names the layer and what would have to change."""

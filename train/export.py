@@ -11,9 +11,9 @@ from torch import nn
 
 from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm, evaluate
-from spikefold.train.errors import TrainError
+from spikefold.train.errors import ExportError, TrainError
 from spikefold.train.layers import AveragePool, Conv2d, Integrate, SpikeCount, Synapses
-from spikefold.train.network import events_to_input
+from spikefold.train.network import SpikingNetwork, events_to_input
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT, CurrentNorm
 from spikefold.train.recipe import default_name
@@ -49,9 +49,13 @@ def to_float_network(
 
 def _parts(module: nn.Module, place: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers within ``module`` and their places, in the order of registration."""
-    for name, child in module.named_children():
+    if isinstance(module, SpikingNetwork) and module.adds:
+        raise ExportError("network: it has residual connections; a float network is a chain, so adds must be empty")
+    for name, child in module._modules.items():
+        if child is None:
+            continue
         foreign = type(child).__module__.startswith("torch.") and not isinstance(child, CONTAINERS)
-        if foreign or isinstance(child, Synapses | CurrentNorm | LIF | AveragePool | Integrate | SpikeCount):
+        if foreign or not any(True for _ in child.children()):
             yield f"{place}{name}", child
         else:
             yield from _parts(child, f"{place}{name}.")
@@ -66,19 +70,23 @@ class _Chain:
         self.synapses: Synapses | None = None
         self.norm: CurrentNorm | None = None
         self.readout: Readout | None = None
+        self.seen: set[int] = set()
 
     def read(self, module: nn.Module) -> tuple[tuple[FloatLayer, ...], Readout]:
         for place, part in _parts(module):
             if not isinstance(part, nn.Dropout):
                 self.take(f"network {place} ({type(part).__name__})", part)
         if self.readout is None:
-            raise TrainError("network: its last layer has no readout; it must be Integrate or SpikeCount")
+            raise ExportError("network: its last layer has no readout; it must be Integrate or SpikeCount")
         return tuple(self.layers), self.readout
 
     def take(self, place: str, part: nn.Module) -> None:
         between = self.synapses is None
+        if isinstance(part, Synapses) and id(part) in self.seen:
+            raise ExportError(f"{place}: its weights stand in an earlier place too; a float network's layers have weights of their own")
+        self.seen.add(id(part))
         if self.readout:
-            raise TrainError(f"{place}: nothing may follow the readout")
+            raise ExportError(f"{place}: nothing may follow the readout")
         if isinstance(part, AveragePool) and between:
             self.pool *= part.side
         elif isinstance(part, Synapses) and between:
@@ -94,13 +102,13 @@ class _Chain:
             self.readout = "spike_count"
         else:
             row = "[AveragePool], Conv2d or Dense, [BNTT or BatchNorm], LIF or, last, Integrate"
-            raise TrainError(f"{place}: it cannot stand here; a layer is {row}")
+            raise ExportError(f"{place}: it cannot stand here; a layer is {row}")
 
     def close(self, *, leak: float, threshold: float, reset: Literal["soft", "hard", "none"]) -> None:
         """End a layer with its neurons."""
         synapses = self.synapses
         if synapses is None:
-            raise TrainError("network: neurons without weights")
+            raise ExportError("network: neurons without weights")
         kind: Literal["conv2d", "dense"] = "conv2d" if isinstance(synapses, Conv2d) else "dense"
         weights = _array(synapses.weight)
         self.layers.append(

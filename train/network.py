@@ -16,6 +16,7 @@ from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
 from spikefold.train.psp_norm import Form, Over, PSPNorm
 from spikefold.train.recipe import LayerRecipe, Recipe, default_name
 from spikefold.train.srm import PSP, SRM
+from spikefold.train.stochmax import Stochmax
 from spikefold.train.surrogate import SURROGATES, Surrogate
 
 __all__ = ["SpikingNetwork", "build_network", "events_to_input"]
@@ -61,12 +62,20 @@ class SpikingNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the scores of inputs [T, N, C, H, W]."""
-        scores: torch.Tensor = self.chain[-1](self.outputs(x))
+        scores: torch.Tensor = self.readout(self.outputs(x))
         return scores
 
-    def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the readout receives, [T, N, classes, 1, 1]: the current, or the spikes; [1, ...] where nothing spikes."""
-        steps = self.timesteps
+    @property
+    def readout(self) -> nn.Module:
+        """The last module, which makes scores of what all timesteps sent, or of the first of them alone."""
+        return self.chain[-1]
+
+    def outputs(self, x: torch.Tensor, timesteps: int | None = None) -> torch.Tensor:
+        """Return what the readout receives, [T, N, C, H, W]: the current, or the spikes; [1, ...] where nothing spikes.
+
+        ``timesteps`` takes the place of the network's own number, where no part (a BNTT) was made for that.
+        """
+        steps = self.timesteps if timesteps is None else timesteps
         if x.ndim != 5 or len(x) not in (1, steps):
             raise TrainError(f"network input: shape {list(x.shape)}; [{steps}, N, C, H, W], or 1 in place of {steps}, is expected")
         modules = list(self.chain)[:-1]
@@ -117,11 +126,26 @@ class _Builder:
         """Return the network."""
         recipe = self.recipe
         for i, layer in enumerate(recipe.layers):
-            self.add(layer, layer.name or default_name(layer.kind, i + 1), f"layers[{i}]", last=i == len(recipe.layers) - 1)
+            last = i == len(recipe.layers) - 1
+            if last and recipe.train.classifier == "stochmax":
+                return self.end(self.stochmax(layer))
+            self.add(layer, layer.name or default_name(layer.kind, i + 1), f"layers[{i}]", last=last)
         if self.shape[1:] != (1, 1):
             raise RecipeError(f"layers[{len(recipe.layers) - 1}]: the readout has the shape {self.shape}; each class must be one neuron")
-        self.modules.append(Integrate() if recipe.readout == "potential" else SpikeCount())
-        return SpikingNetwork(*self.modules, timesteps=recipe.timesteps, adds=self.adds)
+        return self.end(Integrate() if recipe.readout == "potential" else SpikeCount())
+
+    def end(self, readout: nn.Module) -> SpikingNetwork:
+        """Return the network, which ends with ``readout``."""
+        return SpikingNetwork(*self.modules, readout, timesteps=self.recipe.timesteps, adds=self.adds)
+
+    def stochmax(self, layer: LayerRecipe) -> Stochmax:
+        """Return the classifier that takes the place of the last layer, which must be dense."""
+        channels, height, width = self.shape
+        if layer.kind != "dense":
+            raise RecipeError(f"layers[{len(self.recipe.layers) - 1}].kind: {layer.kind!r}; the stochmax classifier is dense")
+        if layer.pool > 1:
+            self.modules.append(AveragePool(layer.pool))
+        return Stochmax(channels * (height // layer.pool) * (width // layer.pool), layer.out)
 
     def add(self, layer: LayerRecipe, name: str, place: str, *, last: bool) -> None:
         """Append a layer's modules."""

@@ -77,7 +77,7 @@ class LIF(nn.Module):
     @property
     def leak(self) -> float:
         """The factor on the potential in a timestep."""
-        return self._leak if self.leak_logit is None else float(torch.sigmoid(self.leak_logit))
+        return self._leak if self.leak_logit is None else float(torch.sigmoid(self.leak_logit.detach()))
 
     def forward(self, current: torch.Tensor, steps: int | None = None, norm: CurrentNorm | None = None) -> torch.Tensor:
         """Return the spikes of every timestep.

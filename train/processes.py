@@ -41,6 +41,11 @@ class Processes:
         """Whether this is the process that writes and reports."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Let no process go on before all are here."""
+        if self.count > 1:
+            distributed.barrier()
+
     def share(self, samples: Int) -> Int:
         """Return the samples that this process takes: every ``count``-th."""
         return samples[self.rank :: self.count]

@@ -14,70 +14,105 @@ import numpy as np
 import torch
 
 import spikefold
-from spikefold.data.datasets import Dataset, load_dataset
+from spikefold.data.datasets import DATASETS, Dataset, load_dataset
 from spikefold.data.files import MODEL, RECIPE, SUMMARY, check_replaceable, write_text
 from spikefold.data.toml import read_toml_text
-from spikefold.quantize.float_file import load_float, save_float
-from spikefold.quantize.float_network import FloatNetwork, float_accuracy
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.export import to_float_network
+from spikefold.train.layers import Synapses
 from spikefold.train.network import SpikingNetwork, build_network
+from spikefold.train.processes import Processes, process_group
 from spikefold.train.recipe import Recipe, load_recipe
-from spikefold.train.training import Epoch, FitResult, fit, repeatable
+from spikefold.train.store import save_network
+from spikefold.train.training import Epoch, FitResult, Progress, fit, repeatable
 
-__all__ = ["CHECKPOINT", "LOG", "TrainResult", "train"]
+__all__ = ["CHECKPOINT", "LOG", "TrainResult", "load_data", "train"]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """A finished run: its folder, the model as saved, and what ``summary.json`` says."""
+    """A finished run: its folder, the file with the network, and why that is no float network ("" where it is one)."""
 
     folder: Path
-    network: FloatNetwork
+    model: Path
+    not_exported: str
     best: Epoch
-    test_accuracy: float
     seconds: float
     model_sha256: str
 
 
 def train(
-    recipe: Path, out: Path, *, resume: bool = False, force: bool = False, data_dir: Path | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    recipe: Path, out: Path, *, resume: bool = False, force: bool = False, data_dir: Path | None = None, tensorboard: Path | None = None,
+    progress: Callable[[Epoch], None] | None = None, batch_progress: Progress | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train what the file ``recipe`` says and fill the folder ``out``.
 
-    ``recipe.toml`` comes first, ``checkpoint.pt`` and ``log.jsonl`` (a line an epoch) with every epoch, ``model.safetensors`` (a float
-    network) and ``summary.json`` at the end. The training split's held-back samples choose the epoch; the test split is run once, on
-    the saved model, in float64. ``out`` may not exist already, but for two cases: ``resume`` continues a run of the same recipe,
-    and ends as if it had never been interrupted; ``force`` starts anew, keeping the old folder as ``<out>.previous`` until the new run is
-    finished. Other folders than runs are never replaced. Bad input is a SpikefoldError.
+    ``recipe.toml`` comes first, ``checkpoint.pt`` and ``log.jsonl`` (a line an epoch) with every epoch, the network and
+    ``summary.json`` at the end: ``model.safetensors``, a float network, or where none can express it ``weights.safetensors``. The
+    training split's held-back samples choose the epoch; the test split is not read. ``out`` may not exist already, but for two cases:
+    ``resume`` continues a run of the same recipe, and ends as if it had never been interrupted; ``force`` starts anew, keeping the
+    old folder as ``<out>.previous`` until the new run is finished. Other folders than runs are never replaced. With ``tensorboard``, a
+    folder, the figures of every epoch go there as scalars too. Bad input is a SpikefoldError.
+
+    The network is trained on a GPU where there is one. Under ``torchrun`` every process calls this alike; the first one writes.
     """
     start = time.perf_counter()
     plan = load_recipe(recipe)
-    splits = load_dataset(plan.data.name, "train", data_dir), load_dataset(plan.data.name, "test", data_dir)
-    for split in splits:
-        _check_data(str(recipe), plan, split)
-    with enough_memory(str(recipe)), repeatable(plan.seed, plan.train.threads):
-        module = build_network(plan)
+    data = load_data(plan, "train", data_dir)
+    _check_data(str(recipe), plan, data)
     text = read_toml_text(recipe)
-    _open_folder(out, text, resume=resume, force=force)
-    with enough_memory(str(recipe)):
-        fitted = _fit(plan, module, splits[0], out, resume=resume, progress=progress)
-    provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}
-    save_float(to_float_network(module, coding=plan.input, class_names=splits[0].class_names, provenance=provenance), out / MODEL)
-    network = load_float(out / MODEL)
-    with repeatable(plan.seed, plan.train.threads):
-        accuracy = float_accuracy(network, splits[1])
+    with process_group() as device:
+        processes = Processes.here()
+        with enough_memory(str(recipe)), repeatable(plan.seed, plan.train.threads):
+            module = build_network(plan).to(device)
+        if processes.first:
+            _open_folder(out, text, resume=resume, force=force)
+        processes.wait()
+        with enough_memory(str(recipe)), scalars(tensorboard if processes.first else None) as write_scalars:
+            fitted = _fit(plan, module, data, out, resume=resume, progress=(write_scalars, progress), batch_progress=batch_progress)
+        provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}
+        model, reason = out / MODEL, ""
+        if processes.first:
+            model, reason = save_network(module.cpu(), plan, out, data.class_names, provenance)
+        processes.wait()
     result = TrainResult(
-        folder=out, network=network, best=fitted.best, test_accuracy=accuracy, seconds=time.perf_counter() - start,
-        model_sha256=_sha256((out / MODEL).read_bytes()),
-    )  # fmt: skip
-    write_text(out / SUMMARY, json.dumps(_summary(plan, result, fitted, len(splits[1])), indent=2) + "\n")
-    if (_previous(out) / RECIPE).is_file():
-        shutil.rmtree(_previous(out))
+        folder=out, model=model, not_exported=reason, best=fitted.best, seconds=time.perf_counter() - start, model_sha256=_sha256(model.read_bytes())
+    )
+    if processes.first:
+        summary = _summary(plan, module, result, fitted, processes.count, device.type)
+        write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        if (_previous(out) / RECIPE).is_file():
+            shutil.rmtree(_previous(out))
     return result
+
+
+def load_data(plan: Recipe, split: str, data_dir: Path | None) -> Dataset:
+    """Return a split of the data set that a recipe names, as the recipe wants it."""
+    info = DATASETS.get(plan.data.name)
+    timesteps = plan.timesteps if info is not None and info.events else None
+    return load_dataset(plan.data.name, split, data_dir, timesteps=timesteps, size=plan.data.size or None)
+
+
+@contextmanager
+def scalars(folder: Path | None) -> Iterator[Callable[[Epoch], None]]:
+    """Yield a function that writes an epoch's figures to TensorBoard's files in ``folder``, or does nothing without one."""
+    if folder is None:
+        yield lambda epoch: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder))
+
+    def write(epoch: Epoch) -> None:
+        for name, value in asdict(epoch).items():
+            if name != "epoch":
+                writer.add_scalar(name, value, epoch.epoch)
+
+    try:
+        yield write
+    finally:
+        writer.close()
 
 
 @contextmanager
@@ -93,7 +128,7 @@ def enough_memory(place: str) -> Iterator[None]:
 
 
 def _check_data(place: str, plan: Recipe, dataset: Dataset) -> None:
-    if dataset.shape != plan.input.shape:
+    if not plan.input.fits(dataset.shape, plan.timesteps):
         raise RecipeError(f"{place}: input.shape: {list(plan.input.shape)}; images of {dataset.name!r} are {list(dataset.shape)}")
     outputs, classes = plan.layers[-1].out, len(dataset.class_names)
     if outputs != classes:
@@ -139,39 +174,46 @@ def _set_aside(out: Path) -> None:
         out.rename(previous)
 
 
-def _fit(plan: Recipe, module: SpikingNetwork, dataset: Dataset, out: Path, *, resume: bool, progress: Callable[[Epoch], None] | None) -> FitResult:
-    log: list[Epoch] = []
-
+def _fit(
+    plan: Recipe, module: SpikingNetwork, dataset: Dataset, out: Path, *, resume: bool,
+    progress: tuple[Callable[[Epoch], None] | None, ...], batch_progress: Progress | None,
+) -> FitResult:  # fmt: skip
     def note(epoch: Epoch) -> None:
-        log.append(epoch)
         with (out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(epoch)) + "\n")
-        if progress is not None:
-            progress(epoch)
+        for report in progress:
+            if report is not None:
+                report(epoch)
 
     fitted = fit(
-        module, dataset, plan.input, plan.train, timesteps=plan.timesteps, seed=plan.seed, checkpoint=out / CHECKPOINT, resume=resume, progress=note
-    )
+        module, dataset, plan.input, plan.train, timesteps=plan.timesteps, seed=plan.seed, checkpoint=out / CHECKPOINT, resume=resume,
+        progress=note, batch_progress=batch_progress,
+    )  # fmt: skip
     # The checkpoint knows every epoch; an interrupt may have come between it and the log's line.
-    write_text(out / LOG, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in fitted.epochs))
+    if Processes.here().first:
+        write_text(out / LOG, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in fitted.epochs))
     return fitted
 
 
-def _summary(plan: Recipe, result: TrainResult, fitted: FitResult, test_samples: int) -> dict[str, object]:
+def _summary(plan: Recipe, module: SpikingNetwork, result: TrainResult, fitted: FitResult, processes: int, device: str) -> dict[str, object]:
+    weights = {id(part): part.weight.numel() for part in module.modules() if isinstance(part, Synapses)}
     return {
         "name": plan.name,
         "data": plan.data.name,
         "seed": plan.seed,
         "timesteps": plan.timesteps,
-        "weights": sum(layer.weights.size for layer in result.network.layers),
-        "test_accuracy": result.test_accuracy,
-        "test_samples": test_samples,
+        "weights": sum(weights.values()),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "validation_accuracy": result.best.validation_accuracy,
         "best_epoch": result.best.epoch,
         "epochs": len(fitted.epochs),
         "training_seconds": round(sum(epoch.seconds for epoch in fitted.epochs), 1),
+        "device": device,
+        "processes": processes,
         "threads": plan.train.threads,
+        "model": result.model.name,
         "model_sha256": result.model_sha256,
+        "not_exported": result.not_exported,
         "versions": {
             "spikefold": spikefold.__version__, "python": platform.python_version(), "numpy": np.__version__, "torch": str(torch.__version__),
         },

@@ -48,9 +48,9 @@ class StochmaxLoss:
 
 
 class Stochmax(nn.Module):
-    """Three dense branches on the features h, [N, features] to a ``StochmaxOutput`` of [N, classes].
+    """A readout: three dense branches on the features h, to a ``StochmaxOutput`` of [N, classes].
 
-    h is what the last spiking layer sent, averaged over the timesteps (``Integrate`` does that). Weights start
+    h is what the last spiking layer sent, [T, N, C, H, W] with C*H*W ``features``, averaged over the timesteps. Weights start
     Xavier-uniform and biases at 0, as DropMax's. DropMax's weight decay spares ``retain`` and ``posterior``.
     """
 
@@ -65,10 +65,11 @@ class Stochmax(nn.Module):
             nn.init.xavier_uniform_(branch.weight)
             nn.init.zeros_(branch.bias)
 
-    def forward(self, features: torch.Tensor) -> StochmaxOutput:
+    def forward(self, spikes: torch.Tensor) -> StochmaxOutput:
         """Return the logits of every class and of its being kept."""
-        if features.ndim != 2 or features.shape[1] != self.classify.in_features:
-            raise TrainError(f"Stochmax input: shape {list(features.shape)}; [N, {self.classify.in_features}] is expected")
+        if spikes.ndim != 5 or spikes[0, 0].numel() != self.classify.in_features:
+            raise TrainError(f"Stochmax input: shape {list(spikes.shape)}; [T, N, C, H, W] with {self.classify.in_features} features is expected")
+        features = spikes.mean(0).flatten(1)
         return StochmaxOutput(logits=self.classify(features), p_logits=self.retain(features), r_logits=self.posterior(features))
 
 

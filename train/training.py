@@ -32,9 +32,11 @@ from spikefold.train.optimizers import make_optimizer
 from spikefold.train.processes import ALONE, Processes
 from spikefold.train.recipe import TrainSettings
 
-__all__ = ["Epoch", "FitResult", "fit", "inputs", "learning_rate", "predict", "repeatable", "sample_order", "split"]
+__all__ = ["Epoch", "FitResult", "Progress", "fit", "inputs", "learning_rate", "predict", "repeatable", "sample_order", "split"]
 
 Int = npt.NDArray[np.int64]
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
 STEP_TENTHS = (5, 7, 9)
 PREDICT_BATCH = 256
 CHECKPOINT_FORMAT = 1
@@ -137,12 +139,13 @@ def predict(
 def fit(
     module: nn.Module, dataset: Dataset, coding: InputCoding, settings: TrainSettings, *, timesteps: int, seed: int,
     checkpoint: Path | None = None, resume: bool = False, progress: Callable[[Epoch], None] | None = None,
+    batch_progress: Progress | None = None,
 ) -> FitResult:  # fmt: skip
     """Train ``module`` on ``dataset`` (a training split) and leave it, in evaluation mode, as it was after its best epoch.
 
     Epoch e draws the events of sample i with the number ``i + e * len(dataset)``, e from 1. With ``checkpoint``, that file is
-    replaced after each epoch, before ``progress`` is called; ``resume`` continues from it where it exists. A checkpoint of another
-    run, and losses that are no longer numbers, are TrainErrors.
+    replaced after each epoch, before ``progress`` is called; ``resume`` continues from it where it exists. ``batch_progress`` is called
+    after each batch. A checkpoint of another run, and losses that are no longer numbers, are TrainErrors.
 
     Under ``torchrun``, every batch is shared out among the processes and the gradients are averaged, so that the result is that of
     one process but for the order of sums; only the first process writes and reports.
@@ -165,7 +168,9 @@ def fit(
             start = time.perf_counter()
             torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
             order = train[sample_order(seed, epoch, len(train))][: settings.samples_per_epoch or None]
-            loss, accuracy = _train_epoch(replica, dataset, coding, settings, optimizer, timesteps, order, epoch, seed, processes)
+            loss, accuracy = _train_epoch(
+                replica, dataset, coding, settings, optimizer, timesteps, order, epoch, seed, processes, batch_progress
+            )  # fmt: skip
             scores, labels = predict(module, dataset, coding, timesteps, held, processes)
             entry = Epoch(
                 epoch=epoch, learning_rate=learning_rate(settings, epoch), train_loss=loss, train_accuracy=accuracy,
@@ -199,7 +204,7 @@ def _better(entry: Epoch, best: dict[str, Any], settings: TrainSettings) -> bool
 
 def _train_epoch(
     module: nn.Module, dataset: Dataset, coding: InputCoding, settings: TrainSettings, optimizer: torch.optim.Optimizer, timesteps: int,
-    order: Int, epoch: int, seed: int, processes: Processes,
+    order: Int, epoch: int, seed: int, processes: Processes, progress: Progress | None,
 ) -> tuple[float, float]:  # fmt: skip
     """Make one pass over ``order``, less a last batch that is not full; return mean loss and accuracy."""
     for group in optimizer.param_groups:
@@ -224,6 +229,8 @@ def _train_epoch(
         total += float(loss.detach()) * len(batch)
         right += int((losses.scores(output).detach().argmax(1) == labels).sum())
         seen += len(batch)
+        if progress is not None:
+            progress(f"epoch {epoch} of {settings.epochs}", seen * processes.count, full)
     total, right, seen = processes.totals(total, right, seen)
     if not math.isfinite(total):
         raise TrainError(f"epoch {epoch}: the loss is {total / seen}; a lower learning_rate than {settings.learning_rate} may help")

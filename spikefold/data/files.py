@@ -9,12 +9,14 @@ from pathlib import Path
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["MANIFEST", "MODEL", "RECIPE", "SUMMARY", "check_replaceable", "new_folder", "write_bytes", "write_text"]
+__all__ = ["MANIFEST", "MODEL", "RECIPE", "SUMMARY", "WEIGHTS", "check_replaceable", "new_folder", "write_bytes", "write_text"]
 
 RECIPE = "recipe.toml"
 """The recipe in the folder of a run, there from its beginning."""
 MODEL = "model.safetensors"
 """The float network in the folder of a run."""
+WEIGHTS = "weights.safetensors"
+"""What is learned, in the folder of a run whose network no float network can express yet."""
 MANIFEST = "manifest.json"
 """What tells a build from other folders."""
 SUMMARY = "summary.json"

@@ -7,8 +7,8 @@ from torch import nn
 
 from spikefold.quantize.float_network import evaluate
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
 from spikefold.train.export import to_float_network
+from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
 from spikefold.train.network import SpikingNetwork, build_network, events_to_input
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT, BatchNorm

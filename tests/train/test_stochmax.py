@@ -156,12 +156,12 @@ def test_it_learns() -> None:
         optimizer = torch.optim.Adam(module.parameters(), lr=0.05)
         losses = []
         for _ in range(60):
-            loss = stochmax_loss(module(features), labels)
+            loss = stochmax_loss(module(features[None, :, :, None, None]), labels)
             optimizer.zero_grad()
             loss.total.backward()
             optimizer.step()
             losses.append(float(loss.total.detach()))
-        scores = stochmax_scores(module(features))
+        scores = stochmax_scores(module(features[None, :, :, None, None]))
     assert losses[-1] < losses[0] / 2
     assert float((scores.argmax(1) == labels).double().mean()) > 0.95
 
@@ -169,8 +169,8 @@ def test_it_learns() -> None:
 def test_bad_stochmax() -> None:
     with pytest.raises(TrainError, match="Stochmax: 3 features, 1 classes; there must be at least 1 and 2"):
         Stochmax(3, 1)
-    with pytest.raises(TrainError, match=r"Stochmax input: shape \[2, 4\]; \[N, 3\] is expected"):
-        Stochmax(3, 2)(torch.zeros(2, 4))
+    with pytest.raises(TrainError, match=r"Stochmax input: shape \[5, 2, 4, 1, 1\]; \[T, N, C, H, W\] with 3 features is expected"):
+        Stochmax(3, 2)(torch.zeros(5, 2, 4, 1, 1))
     with pytest.raises(TrainError, match=r"Stochmax labels: shape \[3\]; there are 5 samples"):
         stochmax_loss(outputs(), torch.zeros(3, dtype=torch.int64))
     for eps in (0, 1):
@@ -181,7 +181,7 @@ def test_bad_stochmax() -> None:
 
 
 def test_the_module_has_three_branches() -> None:
-    output = Stochmax(FEATURES, CLASSES)(torch.ones(N, FEATURES))
+    output = Stochmax(FEATURES, CLASSES)(torch.ones(2, N, FEATURES, 1, 1))
     parts = output.logits, output.p_logits, output.r_logits
     assert [list(part.shape) for part in parts] == [[N, CLASSES]] * 3
     assert len({float(part[0, 0].detach()) for part in parts}) == 3

@@ -12,8 +12,8 @@ from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
 from spikefold.quantize.float_network import evaluate
 from spikefold.train.errors import TrainError
-from spikefold.train.layers import Dense, Integrate
 from spikefold.train.export import to_float_network
+from spikefold.train.layers import Dense, Integrate
 from spikefold.train.network import SpikingNetwork
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT

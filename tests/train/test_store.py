@@ -1,0 +1,93 @@
+"""A run's network is kept and comes back the same, whatever its kind."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from spikefold.data.errors import SpikefoldError
+from spikefold.train.errors import TrainError
+from spikefold.train.network import SpikingNetwork, build_network
+from spikefold.train.recipe import parse_recipe
+from spikefold.train.store import load_run, save_network
+from tests.train.recipes import recipe_text
+
+CLASSES = tuple("0123456789")
+SRM = recipe_text(norm="psp-bn").replace("leak = 0.9", 'kind = "srm"\ntau_s = 2.0')
+LEARNED = recipe_text().replace("leak = 0.9", "leak = 0.9\nlearn_leak = true")
+TDBN = recipe_text(norm="tdbn")
+BIASED = recipe_text(norm="bn").replace("out = 4\n", "out = 4\nbias = true\n")
+SHARED = recipe_text().replace(
+    "[[layers]]\nkind", '[[layers]]\nname = "second"\nkind = "conv2d"\nout = 4\nkernel = 3\npadding = 1\n[[layers]]\nkind', 1
+)
+SHARED = SHARED.replace('name = "second"', 'name = "second"\nadd = "first"') + 'classifier = "stochmax"\n'
+KINDS = {"bntt": recipe_text(), "learned leak": LEARNED, "tdbn": TDBN, "bias": BIASED, "srm": SRM, "residual and stochmax": SHARED}
+
+
+def trained(text: str) -> SpikingNetwork:
+    """Return a network with values as training leaves them, all exact in float32."""
+    torch.manual_seed(1)
+    module = build_network(parse_recipe(text, "recipe"))
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.add_(torch.rand(tensor.shape) * 0.2)
+    return module.eval()
+
+
+def stored(tmp_path: Path, text: str) -> tuple[SpikingNetwork, str]:
+    module = trained(text)
+    (tmp_path / "recipe.toml").write_text(text)
+    _, reason = save_network(module, parse_recipe(text, "recipe"), tmp_path, CLASSES, {"seed": "1"})
+    return module, reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_network_comes_back(tmp_path: Path, kind: str) -> None:
+    module, reason = stored(tmp_path, KINDS[kind])
+    chain = kind in ("bntt", "learned leak", "tdbn", "bias")
+    assert (tmp_path / ("model.safetensors" if chain else "weights.safetensors")).is_file()
+    assert len(list(tmp_path.iterdir())) == 2
+    assert bool(reason) is not chain
+    recipe, back = load_run(tmp_path)
+    assert recipe == parse_recipe(KINDS[kind], "recipe")
+    for name, tensor in module.state_dict().items():
+        torch.testing.assert_close(back.state_dict()[name], tensor.double(), rtol=1e-6, atol=0)
+    x = torch.rand(3, 2, 1, 8, 8, dtype=torch.float64)
+    before, after = module.double().outputs(x), back.outputs(x)
+    assert not back.training
+    torch.testing.assert_close(after, before)
+
+
+def test_reason_names_the_part(tmp_path: Path) -> None:
+    assert stored(tmp_path, SRM)[1].startswith("network chain.0 (PSP): it cannot stand here")
+    assert stored(tmp_path, SHARED)[1] == "network: it has residual connections; a float network is a chain, so adds must be empty"
+
+
+def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"it is not the folder of a training run \(it has no recipe\.toml\)"):
+        load_run(tmp_path)
+    (tmp_path / "recipe.toml").write_text(SRM)
+    with pytest.raises(TrainError, match=r"neither model\.safetensors nor weights\.safetensors is in it; is the run finished\?"):
+        load_run(tmp_path)
+    stored(tmp_path, SRM)
+    for old, new, words in (
+        ("out = 6", "out = 7", r"tensor 'chain\.\d+\.weight': shape \[6, 64\]; the recipe beside it says \[7, 64\]"),
+        ('"psp-bn"', '"psp-ln"', r"the tensor '.*running.*' is unknown"),
+    ):
+        (tmp_path / "recipe.toml").write_text(SRM.replace(old, new))
+        with pytest.raises(TrainError, match=words):
+            load_run(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(SpikefoldError, match=r"weights\.safetensors"):
+        load_run(tmp_path)
+    (tmp_path / "weights.safetensors").unlink()
+    stored(tmp_path, BIASED)
+    (tmp_path / "recipe.toml").write_text(BIASED.replace("out = 6", "out = 7"))
+    with pytest.raises(TrainError, match=r"layer 'dense2' weights: shape \[6, 64\]; the recipe beside it says \[7, 64\]"):
+        load_run(tmp_path)
+    extra = '[[layers]]\nkind = "dense"\nout = 5\n[train]'
+    (tmp_path / "recipe.toml").write_text(
+        BIASED.replace('[[layers]]\nkind = "dense"\nout = 10\n[train]', '[[layers]]\nkind = "dense"\nout = 6\n' + extra)
+    )
+    with pytest.raises(TrainError, match=r"model\.safetensors: layer"):
+        load_run(tmp_path)
