@@ -100,7 +100,7 @@ def check(case: str, names: Sequence[str]) -> dict[str, dict[str, dict[str, floa
             for what, limit in limits.items():
                 difference = found[name][f"own {dtype}"][what]
                 if not difference <= limit:
-                    fail(f"{CONTESTANTS[name].name}, {case}, {dtype}: its {what} differ by {difference:.3g} from the equations' (limit {limit:.3g})")
+                    fail(f"{CONTESTANTS[name].name}, {case}, {dtype}, {what}: {difference:.3g} from the equations' (limit {limit:.3g})")
         own, ours = found[name]["own float32"], found[name]["ours float32"]
         print(
             f"| {case} | {CONTESTANTS[name].name} | {own['rate']:.1%} | {own['spikes']:.2%} | {own['scores']:.1e} | {own['gradient']:.1e} | "
