@@ -11,14 +11,23 @@ from typing import Any, TextIO
 import click
 
 import spikefold
-from spikefold.cli import chip, demo, model
+from spikefold.cli import chip, demo, model, training
 from spikefold.data.errors import SpikefoldError
 
 __all__ = ["main"]
 
 BAD_INPUT = 2
 BUG = 3
-EXTRAS = {"torch": "train", "numba": "sim", "amaranth": "hw", "cocotb": "hw", "cocotb_tools": "hw"}
+EXTRAS = {
+    "torch": "train",
+    "numba": "sim",
+    "amaranth": "hw",
+    "cocotb": "hw",
+    "cocotb_tools": "hw",
+    "tensorboard": "tensorboard",
+    "PIL": "train",
+    "matplotlib": "train",
+}
 """The pip extra that brings each optional module."""
 
 
@@ -131,5 +140,5 @@ def main() -> None:
     """
 
 
-for verb in (model.train, model.quantize, chip.simulate, chip.generate, chip.verify, model.info, demo.demo):
+for verb in (training.train, training.evaluate, model.quantize, chip.simulate, chip.generate, chip.verify, model.info, demo.demo):
     main.add_command(verb)

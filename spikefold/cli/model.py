@@ -1,4 +1,4 @@
-"""The verbs about networks: train, quantize, info."""
+"""The verbs about networks: quantize, info."""
 
 import json
 from dataclasses import asdict
@@ -7,51 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, read_chip, show
+from spikefold.cli.output import PATH, Report, as_json, examples, read_chip, show
 from spikefold.data.errors import DataError
-from spikefold.data.files import MANIFEST, MODEL, RECIPE, SUMMARY, write_text
+from spikefold.data.files import MANIFEST, MODEL, RECIPE, write_text
 from spikefold.data.toml import read_toml
 
 if TYPE_CHECKING:
     from spikefold.quantize.chip import ChipConfig
     from spikefold.quantize.float_network import FloatNetwork
     from spikefold.quantize.network import Network
-    from spikefold.train.training import Epoch
 
-__all__ = ["info", "quantize", "train"]
-
-
-@click.command(
-    epilog=examples("train examples/recipes/digits.toml --out runs/digits", "train examples/recipes/digits.toml --out runs/digits --resume")
-)
-@click.argument("recipe", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="RUN", help="The folder of the run; it must not exist yet.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same recipe; it ends as if it had not been interrupted.")
-@click.option("--force", is_flag=True, help="Replace the run in the folder.")
-@click.option("--data-dir", type=PATH, metavar="DIR", help="The folder of the data set's files, where they are not in their usual place.")
-@as_json
-def train(recipe: Path, out: Path, resume: bool, force: bool, data_dir: Path | None, json_only: bool) -> None:
-    """Train the network that RECIPE (a TOML file) describes.
-
-    The run's folder gets a copy of the recipe, a checkpoint and a line of log.jsonl for every epoch, and at the end the trained network
-    (model.safetensors) and summary.json. Needs the extra 'train'.
-    """
-    if resume and force:
-        raise click.UsageError("--resume and --force exclude each other")
-    from spikefold.train.recipe import load_recipe
-    from spikefold.train.run import train as run
-
-    epochs = load_recipe(recipe).train.epochs
-    with progress_bar() as advance:
-
-        def progress(epoch: "Epoch") -> None:
-            advance(f"train, validation accuracy {epoch.validation_accuracy:.4f}", epoch.epoch, epochs)
-
-        result = run(recipe, out, resume=resume, force=force, data_dir=data_dir, progress=progress)
-    report = Report(json.loads((out / SUMMARY).read_text(encoding="utf-8")))
-    rows = [("test accuracy", result.test_accuracy), ("best epoch", result.best.epoch), ("validation accuracy", result.best.validation_accuracy)]
-    report.table(str(out), ("figure", "value"), [*rows, ("seconds", f"{result.seconds:.1f}")])
-    show(report, json_only)
+__all__ = ["info", "quantize"]
 
 
 @click.command(epilog=examples("quantize runs/digits --out net.safetensors", "quantize runs/digits --out net4.safetensors --weight-bits 4 --form C"))

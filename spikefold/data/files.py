@@ -9,7 +9,19 @@ from pathlib import Path
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["MANIFEST", "MODEL", "RECIPE", "SUMMARY", "WEIGHTS", "check_replaceable", "new_folder", "write_bytes", "write_text"]
+__all__ = [
+    "EVALUATION",
+    "FINAL_EVALUATION",
+    "MANIFEST",
+    "MODEL",
+    "RECIPE",
+    "SUMMARY",
+    "WEIGHTS",
+    "check_replaceable",
+    "new_folder",
+    "write_bytes",
+    "write_text",
+]
 
 RECIPE = "recipe.toml"
 """The recipe in the folder of a run, there from its beginning."""
@@ -17,6 +29,8 @@ MODEL = "model.safetensors"
 """The float network in the folder of a run."""
 WEIGHTS = "weights.safetensors"
 """What is learned, in the folder of a run whose network no float network can express yet."""
+EVALUATION, FINAL_EVALUATION = "evaluation.json", "evaluation_final.json"
+"""What ``evaluate`` leaves in the folder of a run: on the samples that training held back, and on the test split."""
 MANIFEST = "manifest.json"
 """What tells a build from other folders."""
 SUMMARY = "summary.json"

@@ -1,0 +1,151 @@
+"""What a trained network is worth: accuracy against timesteps, early exit, and which classes it takes for which."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from spikefold.data.coding import InputCoding
+from spikefold.data.datasets import Dataset
+from spikefold.data.files import EVALUATION, FINAL_EVALUATION, write_text
+from spikefold.train import losses
+from spikefold.train.early_exit import EXIT_THRESHOLD, exit_step, mean_gammas
+from spikefold.train.errors import TrainError
+from spikefold.train.measures import Measures, measure
+from spikefold.train.network import SpikingNetwork
+from spikefold.train.norm import BNTT
+from spikefold.train.psp_norm import PSPNorm
+from spikefold.train.run import load_data
+from spikefold.train.store import load_run
+from spikefold.train.training import inputs, repeatable, split
+
+__all__ = ["EarlyExit", "Evaluation", "evaluate", "evaluate_network"]
+
+Int = npt.NDArray[np.int64]
+BATCH = 100
+MEASURED_SAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyExit:
+    """When the gammas of BNTT say to stop (Kim and Panda 2021): after ``timesteps``; ``gammas`` is [layers][T], means over the channels."""
+
+    threshold: float
+    timesteps: int
+    accuracy: float
+    gammas: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluation:
+    """A network on N samples of a split, in evaluation mode.
+
+    ``accuracies`` [T]: of the scores after so many timesteps; ``confusion`` int64 [classes, classes]: samples of a class (row) that were
+    taken for a class (column) after all T. ``measures`` are over the first samples (at most 1,000).
+    """
+
+    data: str
+    split: str
+    samples: int
+    accuracies: tuple[float, ...]
+    confusion: Int
+    class_names: tuple[str, ...]
+    early_exit: EarlyExit | None
+    measures: Measures
+
+    @property
+    def accuracy(self) -> float:
+        """After all timesteps."""
+        return self.accuracies[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as JSON has them."""
+        leaving = self.early_exit
+        return {
+            "data": self.data,
+            "split": self.split,
+            "samples": self.samples,
+            "accuracy": self.accuracy,
+            "accuracy_after_timesteps": list(self.accuracies),
+            "early_exit": None if leaving is None else {
+                "threshold": leaving.threshold, "timesteps": leaving.timesteps, "accuracy": leaving.accuracy,
+                "mean_gammas": [list(layer) for layer in leaving.gammas],
+            },
+            "class_names": list(self.class_names),
+            "confusion": self.confusion.tolist(),
+            "measures": self.measures.to_dict(),
+        }  # fmt: skip
+
+
+def evaluate(
+    folder: Path, *, final: bool = False, samples: int | None = None, data_dir: Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:  # fmt: skip
+    """Evaluate the network of a finished run, in float64.
+
+    On the samples of the training split that its training held back, or, with ``final``, on the test split, which nothing else in
+    training reads; the first ``samples`` of either (None: all). What is said of all samples also goes into the folder, as
+    ``evaluation.json`` or ``evaluation_final.json``.
+    """
+    recipe, module = load_run(folder)
+    data = load_data(recipe, "test" if final else "train", data_dir)
+    chosen = np.arange(len(data)) if final else split(len(data), recipe.train.validation, recipe.seed, recipe.train.subset)[1]
+    if samples is not None and not 1 <= samples <= len(chosen):
+        raise TrainError(f"samples: {samples}; there are {len(chosen)}, and at least 1 is needed")
+    with repeatable(recipe.seed, recipe.train.threads):
+        found = evaluate_network(module, data, recipe.input, chosen[:samples], split="test" if final else "validation", progress=progress)
+    if samples is None:
+        write_text(folder / (FINAL_EVALUATION if final else EVALUATION), json.dumps(found.to_dict(), indent=2) + "\n")
+    return found
+
+
+def evaluate_network(
+    module: SpikingNetwork, data: Dataset, coding: InputCoding, samples: Int, *, split: str, progress: Callable[[str, int, int], None] | None = None
+) -> Evaluation:
+    """Evaluate a network on some samples of a split, whose name is only noted."""
+    steps, classes = module.timesteps, len(data.class_names)
+    right, confusion = np.zeros(steps, np.int64), np.zeros((classes, classes), np.int64)
+    module.eval()
+    for start in range(0, len(samples), BATCH):
+        batch = samples[start : start + BATCH]
+        predicted, labels = _predictions(module, inputs(module, data.images[batch], coding, steps, batch)), data.labels[batch]
+        right += (predicted == labels).sum(1)
+        np.add.at(confusion, (labels, predicted[-1]), 1)
+        if progress is not None:
+            progress("evaluate", start + len(batch), len(samples))
+    accuracies = tuple((right / len(samples)).tolist())
+    first = samples[:MEASURED_SAMPLES]
+    batches = (first[i : i + BATCH] for i in range(0, len(first), BATCH))
+    measures = measure(module, (inputs(module, data.images[batch], coding, steps, batch) for batch in batches))
+    return Evaluation(
+        data=data.name, split=split, samples=len(samples), accuracies=accuracies, confusion=confusion, class_names=data.class_names,
+        early_exit=_early_exit(module, accuracies), measures=measures,
+    )  # fmt: skip
+
+
+def _predictions(module: SpikingNetwork, x: torch.Tensor) -> Int:
+    """Return the classes [T, N] that the scores say after each timestep."""
+    with torch.no_grad():
+        if any(isinstance(part, PSPNorm) and part.over == "ln" for part in module.modules()):
+            # Its statistics are those of all timesteps that there are, so fewer timesteps are another run.
+            whole = x.expand(module.timesteps, *x.shape[1:]) if len(x) == 1 else x
+            found = [losses.scores(module.readout(module.outputs(whole[: t + 1], t + 1))) for t in range(module.timesteps)]
+        else:
+            outputs = module.outputs(x)
+            found = [losses.scores(module.readout(outputs[: t + 1])) for t in range(module.timesteps)]
+        return torch.stack([scores.argmax(1) for scores in found]).cpu().numpy()
+
+
+def _early_exit(module: SpikingNetwork, accuracies: tuple[float, ...]) -> EarlyExit | None:
+    if not any(isinstance(part, BNTT) for part in module.modules()):
+        return None
+    gammas = mean_gammas(module)
+    timesteps = exit_step(gammas)
+    return EarlyExit(
+        threshold=EXIT_THRESHOLD, timesteps=timesteps, accuracy=accuracies[timesteps - 1], gammas=tuple(tuple(g.tolist()) for g in gammas)
+    )
