@@ -15,7 +15,7 @@ import torch
 
 import spikefold
 from spikefold.data.datasets import DATASETS, Dataset, load_dataset
-from spikefold.data.files import MODEL, RECIPE, SUMMARY, check_replaceable, write_text
+from spikefold.data.files import RECIPE, SUMMARY, check_replaceable, write_text
 from spikefold.data.toml import read_toml_text
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.layers import Synapses
@@ -32,7 +32,10 @@ CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """A finished run: its folder, the file with the network, and why that is no float network ("" where it is one)."""
+    """A finished run: its folder, the file with the network, and why that is no float network ("" where it is one).
+
+    ``first`` is whether this process is the one that reports.
+    """
 
     folder: Path
     model: Path
@@ -40,6 +43,7 @@ class TrainResult:
     best: Epoch
     seconds: float
     model_sha256: str
+    first: bool
 
 
 def train(
@@ -71,20 +75,22 @@ def train(
         processes.wait()
         with enough_memory(str(recipe)), scalars(tensorboard if processes.first else None) as write_scalars:
             fitted = _fit(plan, module, data, out, resume=resume, progress=(write_scalars, progress), batch_progress=batch_progress)
+        seconds = time.perf_counter() - start
         provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}
-        model, reason = out / MODEL, ""
         if processes.first:
             model, reason = save_network(module.cpu(), plan, out, data.class_names, provenance)
+            summary = _summary(plan, module, fitted, processes.count, device.type) | {
+                "model": model.name, "model_sha256": _sha256(model.read_bytes()), "not_exported": reason, "seconds": round(seconds, 1),
+            }  # fmt: skip
+            write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
+            if (_previous(out) / RECIPE).is_file():
+                shutil.rmtree(_previous(out))
         processes.wait()
-    result = TrainResult(
-        folder=out, model=model, not_exported=reason, best=fitted.best, seconds=time.perf_counter() - start, model_sha256=_sha256(model.read_bytes())
-    )
-    if processes.first:
-        summary = _summary(plan, module, result, fitted, processes.count, device.type)
-        write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
-        if (_previous(out) / RECIPE).is_file():
-            shutil.rmtree(_previous(out))
-    return result
+    found = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+    return TrainResult(
+        folder=out, model=out / found["model"], not_exported=found["not_exported"], best=fitted.best, seconds=seconds,
+        model_sha256=found["model_sha256"], first=processes.first,
+    )  # fmt: skip
 
 
 def load_data(plan: Recipe, split: str, data_dir: Path | None) -> Dataset:
@@ -195,7 +201,7 @@ def _fit(
     return fitted
 
 
-def _summary(plan: Recipe, module: SpikingNetwork, result: TrainResult, fitted: FitResult, processes: int, device: str) -> dict[str, object]:
+def _summary(plan: Recipe, module: SpikingNetwork, fitted: FitResult, processes: int, device: str) -> dict[str, object]:
     weights = {id(part): part.weight.numel() for part in module.modules() if isinstance(part, Synapses)}
     return {
         "name": plan.name,
@@ -204,16 +210,13 @@ def _summary(plan: Recipe, module: SpikingNetwork, result: TrainResult, fitted: 
         "timesteps": plan.timesteps,
         "weights": sum(weights.values()),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "validation_accuracy": result.best.validation_accuracy,
-        "best_epoch": result.best.epoch,
+        "validation_accuracy": fitted.best.validation_accuracy,
+        "best_epoch": fitted.best.epoch,
         "epochs": len(fitted.epochs),
         "training_seconds": round(sum(epoch.seconds for epoch in fitted.epochs), 1),
         "device": device,
         "processes": processes,
         "threads": plan.train.threads,
-        "model": result.model.name,
-        "model_sha256": result.model_sha256,
-        "not_exported": result.not_exported,
         "versions": {
             "spikefold": spikefold.__version__, "python": platform.python_version(), "numpy": np.__version__, "torch": str(torch.__version__),
         },

@@ -46,7 +46,6 @@ def train(recipe: str, out: Path, resume: bool, force: bool, data_dir: Path | No
     """
     if resume and force:
         raise click.UsageError("--resume and --force exclude each other")
-    from spikefold.train.processes import Processes
     from spikefold.train.recipe import find_recipe, load_recipe
     from spikefold.train.run import train as run
 
@@ -60,7 +59,7 @@ def train(recipe: str, out: Path, resume: bool, force: bool, data_dir: Path | No
         result = run(
             path, out, resume=resume, force=force, data_dir=data_dir, tensorboard=tensorboard, progress=progress, batch_progress=advance
         )  # fmt: skip
-    if not Processes.here().first:
+    if not result.first:
         return
     report = Report(json.loads((out / SUMMARY).read_text(encoding="utf-8")))
     rows: list[tuple[str, object]] = [
