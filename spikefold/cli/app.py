@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 
 import spikefold
-from spikefold.cli import chip, demo, model, training
+from spikefold.cli import chip, demo, model, reproduce, training
 from spikefold.data.errors import SpikefoldError
 
 __all__ = ["main"]
@@ -140,5 +140,8 @@ def main() -> None:
     """
 
 
-for verb in (training.train, training.evaluate, model.quantize, chip.simulate, chip.generate, chip.verify, model.info, demo.demo):
+for verb in (
+    training.train, training.evaluate, reproduce.reproduce, reproduce.compare, model.quantize, chip.simulate, chip.generate, chip.verify,
+    model.info, demo.demo,
+):  # fmt: skip
     main.add_command(verb)

@@ -1,0 +1,102 @@
+"""The verbs that put figures side by side: reproduce (a paper's table) and compare (two runs)."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikefold.cli.output import PATH, Report, as_json, examples, note, progress_bar, show
+from spikefold.cli.training import data_dir_option
+
+__all__ = ["compare", "reproduce"]
+
+
+@click.command(epilog=examples("reproduce", "reproduce stochmax", "reproduce psp-table-2 --scale full --out runs/table-2"))
+@click.argument("table", required=False)
+@click.option("--list", "list_only", is_flag=True, help="Say which tables there are, and their rows; so it is without TABLE, too.")
+@click.option("--out", type=PATH, metavar="DIR", help="The folder of the table's runs; by default runs/<table>.")
+@click.option(
+    "--scale", type=click.Choice(["small", "full"]), default="small", show_default=True, help="small: minutes of a CPU. full: the paper's settings."
+)
+@data_dir_option
+@as_json
+def reproduce(table: str | None, list_only: bool, out: Path | None, scale: Any, data_dir: Path | None, json_only: bool) -> None:
+    """Train and test every row of a table of a paper, and set the figures beside the paper's.
+
+    TABLE is one that comes with Spikefold, or a file. Each row is a run in a folder of its own; what is finished is not run again, and
+    what was interrupted goes on. After every row, DIR gets results.json and results.md. Losses that are no longer numbers are a
+    result, too. Needs the extra 'train'.
+    """
+    from spikefold.train.tables import find_table, load_table
+
+    if list_only or table is None:
+        show(_list_report(table), json_only)
+        return
+    plan = load_table(find_table(table))
+    from spikefold.train.reproduce import reproduce as run
+    from spikefold.train.results import about, labelled, result_tables, shown
+
+    def finished(row: dict[str, Any]) -> None:
+        accuracy = row["figures"].get("test_accuracy")
+        result = row["state"] if accuracy is None else f"test accuracy {shown('accuracy', accuracy)}"
+        note(f"{labelled(row)}: {result}")
+
+    with progress_bar() as progress:
+        document = run(
+            plan, Path("runs") / plan.name if out is None else out, scale=scale, data_dir=data_dir, progress=progress, finished=finished
+        )  # fmt: skip
+    report = Report(document)
+    report.table(document["title"], ("what", "how"), about(document))
+    for title, columns, rows in result_tables(document):
+        report.table(title, columns, rows)
+    show(report, json_only)
+
+
+def _list_report(table: str | None) -> Report:
+    """Return the tables that there are, or one of them, with the rows of each."""
+    from spikefold.train.tables import find_table, list_tables, load_table
+
+    plans = [load_table(path) for path in (list_tables() if table is None else (find_table(table),))]
+    report = Report(
+        {"tables": [{"name": plan.name, "title": plan.title, "source": plan.source, "rows": [list(row) for row in plan.labels()]} for plan in plans]}
+    )
+    report.table("tables", ("table", "title", "source", "rows"), [(plan.name, plan.title, plan.source, len(plan.labels())) for plan in plans])
+    for plan in plans:
+        rows = [(", ".join(labels), "; ".join(f"{f.column}: {f.value}" for f in plan.figures(labels))) for labels in plan.labels()]
+        report.table(plan.name, ("row", "the paper's figures"), rows)
+    return report
+
+
+@click.command(epilog=examples("compare runs/bn runs/bntt", "compare runs/vgg5 runs/vgg3x2 --samples 500 --json"))
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Evaluate both anew, on the first N samples that training held back.")
+@data_dir_option
+@as_json
+def compare(a: Path, b: Path, samples: int | None, data_dir: Path | None, json_only: bool) -> None:
+    """Set two finished runs, A and B, side by side: the settings that differ, accuracies, firing rates, estimated energy, size.
+
+    A run that was not evaluated yet is. The test accuracy stands there where evaluate --final was run. Needs the extra 'train'.
+    """
+    from spikefold.train.compare import compare as run
+    from spikefold.train.results import shown
+
+    with progress_bar() as progress:
+        document = run(a, b, samples=samples, data_dir=data_dir, progress=progress)
+    report = Report(document)
+    names = ("A", "B")
+    report.table("runs", names, [(str(a), str(b))])
+    report.table("settings that differ", ("setting", *names), [(key, *map(str, values)) for key, values in document["settings_that_differ"].items()])
+    report.table(
+        "figures (energies are rough estimates)", ("figure", *names),
+        [(key.replace("_", " "), *(shown(key, value) for value in values)) for key, values in document["figures"].items()],
+    )  # fmt: skip
+    rates = document["firing_rates"]
+    report.table(
+        "firing rates (spikes of a neuron in a timestep) by spiking layer", ("layer", *names),
+        [
+            (str(i + 1), *(f"{one[i]['layer']}: {one[i]['rate']:.4f}" if i < len(one) else "" for one in rates))
+            for i in range(max(map(len, rates)))
+        ],
+    )  # fmt: skip
+    show(report, json_only)
