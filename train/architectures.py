@@ -103,7 +103,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({
     ),
     "VGG8x2": Architecture(
         notation=f"64c3-64c3-p2-128c3-128c3-p2-256c3-{{256c3}}@2-p2-1024-{CLASSES}", source=f"{PANDA}, table 15", shape=(3, 32, 32),
-        why="VGG9 with its last convolution in the place of the one before, run twice: six convolutions, two dense, logical depth 9.",
+        why="VGG9 without its last convolution, the one before it run twice: six convolutions, two dense, logical depth 9.",
     ),
     "VGG9-hybrid": Architecture(
         notation=f"64c3r-64c3r-p2-128c3-128c3-p2-{{256c3}}*3-p2-1024-{CLASSES}", source=f"{PANDA}, section 8.3 and table 15", shape=(3, 32, 32),

@@ -2,109 +2,171 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from math import prod
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
+import spikefold
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError, SpikefoldError
+from spikefold.data.info import DATASETS
 from spikefold.data.toml import parse_toml, read_toml_text
 from spikefold.quantize.network import INPUT, TIMESTEPS_MAX
-from spikefold.quantize.windows import Shape, layer_shape, pooled_shape
+from spikefold.quantize.windows import Shape
+from spikefold.train.architectures import CLASSES, expand_architecture, resolve_architecture
 from spikefold.train.errors import RecipeError
-from spikefold.train.sections import ConversionRecipe, DataRecipe, LayerRecipe, NeuronRecipe, NormRecipe, TrainSettings, check_range
+from spikefold.train.sections import (
+    ConversionRecipe,
+    DataRecipe,
+    LayerRecipe,
+    NeuronRecipe,
+    NormRecipe,
+    PlacedLayer,
+    TrainSettings,
+    check_range,
+    default_name,
+    place_layers,
+)  # fmt: skip
+from spikefold.train.stdp_settings import StdpSettings, feature_shape
 
 __all__ = [
-    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "default_name", "load_recipe",
-    "parse_recipe",
+    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "default_name", "find_recipe",
+    "list_recipes", "load_recipe", "parse_recipe",
 ]  # fmt: skip
+
+# The folder spikefold/examples, beside spikefold/train.
+SHIPPED = Path(spikefold.__file__).parent / "examples" / "recipes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A training run. The last layer is the readout: it integrates without neurons or norm (``potential``), or its spikes are counted."""
+    """A training run. The last layer is the readout: it integrates without neurons or norm (``potential``), or its spikes are counted.
+
+    ``architecture`` is a notation (:mod:`spikefold.train.notation`) or a name in ``ARCHITECTURES``; ``layers`` are then what it says,
+    with ``classes`` neurons (0: as many as the data set has classes) for its ``{classes}``. A file has one of the two; a recipe made
+    of another one (``dataclasses.replace``) may have other layers than its architecture. With the method ``stdp``, the layers are the
+    classifier's, behind the features of ``[stdp]``.
+    """
 
     name: str
     seed: int
     timesteps: int
     readout: Literal["potential", "spike_count"] = "potential"
+    architecture: str = ""
+    classes: int = 0
     data: DataRecipe
     input: InputCoding
     neuron: NeuronRecipe = field(default_factory=NeuronRecipe)
     norm: NormRecipe = field(default_factory=NormRecipe)
-    layers: tuple[LayerRecipe, ...]
+    layers: tuple[LayerRecipe, ...] = ()
     train: TrainSettings
     conversion: ConversionRecipe | None = None
+    stdp: StdpSettings | None = None
 
     def __post_init__(self) -> None:
         check_range("seed", self.seed, 0, 2**63 - 1)
         check_range("timesteps", self.timesteps, 1, TIMESTEPS_MAX)
-        if not self.layers:
-            raise RecipeError("layers: there are none; at least 1 is needed")
         if not self.name.isprintable():
             raise RecipeError(f"name: {self.name!r}; it must have no control characters")
+        for method, table in (("conversion", self.conversion), ("stdp", self.stdp)):
+            if (self.train.method == method) != (table is not None):
+                raise RecipeError(f"train method: {self.train.method!r}; the table [{method}] belongs to the method {method!r}, and to no other")
+        if self.architecture and not self.layers:
+            self._expand()
+        elif self.classes and not self.architecture:
+            raise RecipeError(f"classes: {self.classes}; only an architecture takes it")
+        if not self.layers:
+            raise RecipeError("layers: there are none; at least 1 is needed, or an architecture")
+        self._check_sections()
+        check_references(self.layers, self.source)
+
+    @property
+    def source(self) -> Shape:
+        """What the first of the layers receives, (channels, height, width): the input, or the features of ``[stdp]``."""
+        return self.input.shape if self.stdp is None else feature_shape(self.stdp, self.input.shape)
+
+    def _expand(self) -> None:
+        """Put the architecture's layers in their place."""
+        classes = self.classes
+        if CLASSES in resolve_architecture(self.architecture):
+            if not classes and self.data.name not in DATASETS:
+                raise RecipeError(f"classes: they are missing, and there is no data set {self.data.name!r} to take them from")
+            classes = classes or DATASETS[self.data.name].classes
+        elif classes:
+            raise RecipeError(f"classes: {classes}; the architecture {self.architecture!r} has no {CLASSES}")
+        said = expand_architecture(self.architecture, classes)
+        if said.shape not in (None, self.source):
+            raise RecipeError(f"architecture: its input is {said.shape}, and here it is {self.source}")
+        if said.side and said.side != self.norm.side:
+            here = f"which stands {self.norm.side} them" if self.norm.side else "which stands nowhere"
+            raise RecipeError(f"architecture: its 'n' is {said.side} the weights; the norm is {self.norm.kind!r}, {here}")
+        object.__setattr__(self, "layers", said.layers)
+
+    def _check_sections(self) -> None:
+        """Hold the tables against each other."""
         if self.norm.before and self.neuron.kind != "srm":
             raise RecipeError(f"norm kind: {self.norm.kind!r}; only srm neurons have a postsynaptic potential, these are {self.neuron.kind}")
         if self.train.loss == "spike_count" and self.readout != "spike_count":
             raise RecipeError(f"train loss: 'spike_count'; the readout must be 'spike_count' too, it is {self.readout!r}")
         if self.train.classifier == "stochmax" and self.readout != "potential":
             raise RecipeError(f"train classifier: 'stochmax'; the readout must be 'potential', it is {self.readout!r}")
-        if (self.train.method == "conversion") != (self.conversion is not None):
-            raise RecipeError(f"train method: {self.train.method!r}; the table [conversion] belongs to the method 'conversion', and to no other")
         if self.readout == "spike_count" and self.layers[-1].neuron == "relu":
             raise RecipeError(f"layers[{len(self.layers) - 1}].neuron: 'relu'; the last layer's spikes are counted, so it must be 'spiking'")
-        self._check_layers()
-
-    def _check_layers(self) -> None:
-        """Refuse, before any training, names that no network may have, windows that leave nothing, and layers that do not fit each other."""
-        earlier: dict[str, _Placed] = {}
-        shape = self.input.shape
-        for i, layer in enumerate(self.layers):
-            place = f"layers[{i}]"
-            name = layer.name or default_name(layer.kind, i + 1)
-            if name == INPUT or not name.isprintable():
-                raise RecipeError(f"{place}.name: {name!r}; it must be printable, and {INPUT!r} is taken")
-            if name in earlier:
-                raise RecipeError(f"{place}.name: {name!r}; layers[{earlier[name].number}] has that name too")
-            pooled = pooled_shape(shape, layer.pool)
-            weights = (layer.out, prod(pooled)) if layer.kind == "dense" else (layer.out, pooled[0], layer.kernel, layer.kernel)
-            shape = layer_shape(place, layer.kind, shape, layer.pool, weights, layer.stride, layer.padding)
-            if layer.weights:
-                source = _earlier(f"{place}.weights", layer.weights, earlier)
-                if source.layer.weights:
-                    raise RecipeError(f"{place}.weights: {layer.weights!r}; that layer uses those of {source.layer.weights!r}, so name this one")
-                if source.weights != weights or source.layer.bias != layer.bias:
-                    raise RecipeError(
-                        f"{place}.weights: {layer.weights!r}; its weights are {list(source.weights)}, bias {source.layer.bias}; "
-                        f"here they must be {list(weights)}, bias {layer.bias}"
-                    )
-            if layer.add and (source := _earlier(f"{place}.add", layer.add, earlier)).shape != shape:
-                raise RecipeError(f"{place}.add: {layer.add!r}; its shape is {list(source.shape)}, and here it must be {list(shape)}")
-            earlier[name] = _Placed(number=i, layer=layer, weights=weights, shape=shape)
+        if self.train.method == "stdp":
+            spiking = next((i for i, layer in enumerate(self.layers[:-1]) if layer.neuron != "relu"), None)
+            if spiking is not None or self.readout != "potential":
+                where = f"readout: {self.readout!r}" if spiking is None else f"layers[{spiking}].neuron: 'spiking'"
+                raise RecipeError(f"{where}; the layers behind [stdp] are a classifier of relu neurons with the readout 'potential'")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Placed:
-    """A layer with what follows from those before it."""
+def check_references(layers: tuple[LayerRecipe, ...], source: Shape) -> None:
+    """Refuse, before any training, names that no network may have, windows that leave nothing, and layers that do not fit each other."""
+    earlier: dict[str, PlacedLayer] = {}
+    for i, placed in enumerate(place_layers(layers, source)):
+        place, layer = f"layers[{i}]", placed.layer
+        if placed.name == INPUT or not placed.name.isprintable():
+            raise RecipeError(f"{place}.name: {placed.name!r}; it must be printable, and {INPUT!r} is taken")
+        if placed.name in earlier:
+            raise RecipeError(f"{place}.name: {placed.name!r}; layers[{list(earlier).index(placed.name)}] has that name too")
+        if layer.weights:
+            other = _earlier(f"{place}.weights", layer.weights, earlier)
+            if other.layer.weights:
+                raise RecipeError(f"{place}.weights: {layer.weights!r}; that layer uses those of {other.layer.weights!r}, so name this one")
+            if (other.weights, other.layer.bias) != (placed.weights, layer.bias):
+                theirs, ours = (f"{list(one.weights)}, bias {one.layer.bias}" for one in (other, placed))
+                raise RecipeError(f"{place}.weights: {layer.weights!r}; its weights are {theirs}; here they must be {ours}")
+        if layer.add and (other := _earlier(f"{place}.add", layer.add, earlier)).shape != placed.shape:
+            raise RecipeError(f"{place}.add: {layer.add!r}; its shape is {list(other.shape)}, and here it must be {list(placed.shape)}")
+        earlier[placed.name] = placed
 
-    number: int
-    layer: LayerRecipe
-    weights: tuple[int, ...]
-    shape: Shape
 
-
-def _earlier(place: str, name: str, earlier: Mapping[str, _Placed]) -> _Placed:
+def _earlier(place: str, name: str, earlier: Mapping[str, PlacedLayer]) -> PlacedLayer:
     if name not in earlier:
         raise RecipeError(f"{place}: {name!r}; no earlier layer has that name; those before are {', '.join(earlier) or 'none'}")
     return earlier[name]
 
 
-def default_name(kind: str, number: int) -> str:
-    """Return what a layer without a name is called; ``number`` counts all layers from 1."""
-    return f"{kind.removesuffix('2d')}{number}"
+def list_recipes() -> tuple[Path, ...]:
+    """Return the recipes that come with Spikefold, in the order of their names."""
+    return tuple(sorted(SHIPPED.rglob("*.toml"), key=lambda path: path.stem))
+
+
+def find_recipe(recipe: str | Path) -> Path:
+    """Return the path of a recipe that is given by its path, or by its name if it is one that comes with Spikefold.
+
+    What is no file, has no folder and does not end in .toml is a name; an unknown one is a RecipeError that lists near ones.
+    """
+    path = Path(recipe)
+    if path.is_file() or path.suffix == ".toml" or len(path.parts) != 1:
+        return path
+    names = {shipped.stem: shipped for shipped in list_recipes()}
+    if path.name in names:
+        return names[path.name]
+    near = get_close_matches(path.name, names, n=5, cutoff=0.4) or sorted(names)
+    raise RecipeError(f"{path}: there is no such file, and no recipe of that name; the nearest are {', '.join(near)}")
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -122,6 +184,8 @@ def parse_recipe(text: str, place: str) -> Recipe:
         table = parse_toml(text, place)
     except DataError as error:
         raise RecipeError(str(error)) from error
+    if "architecture" in table and "layers" in table:
+        raise RecipeError(f"{place}: architecture: there are layers too; one of the two is needed")
     try:
         recipe: Recipe = _converter().structure(table, Recipe)
     except ClassValidationError as error:
