@@ -236,6 +236,31 @@ def test_scale_of_the_weights_is_taken_up_by_the_thresholds(name: str, percentil
         assert torch.equal(one, other)
 
 
+def test_thresholds_take_in_what_is_added() -> None:
+    plan = recipe(dense(6, "a"), dense(6, "b", add="a"), dense(6, add="b", add_from="output"), dense(10), timesteps=30)
+    ann = random_ann(plan)
+    with torch.no_grad():
+        for module in (ann.chain[2], ann.chain[4]):
+            module.weight.zero_()
+    first, drive, output = balance(convert(ann, plan), [poisson(plan, 4)])
+    # Of the second layer's current only the first one's is left, and of the third one's only spikes.
+    assert first == drive > 1
+    assert output == 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_layer_holds_more_than_a_piece(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    limit = 8 * 64 * 3 * 4 + 100
+    monkeypatch.setattr(conversion, "CHUNK_ELEMENTS", limit)
+    plan = recipe(*NETWORKS[name], timesteps=50)
+    network = convert(random_ann(plan), plan)
+    sizes: list[int] = []
+    for module in network.chain:
+        module.register_forward_hook(lambda _, given, found: sizes.extend((given[0].numel(), found.numel())))
+    balance(network, [poisson(plan, 3)])
+    assert max(sizes) == limit - 100
+
+
 @pytest.mark.parametrize("percentile", [50.0, 99.9, 100.0])
 def test_histogram_is_a_percentile_rounded_up_a_little(percentile: float) -> None:
     rng = np.random.default_rng(0)
