@@ -64,10 +64,11 @@ def killed(folder: Path, after: float) -> bool:
     return process.wait() == -signal.SIGKILL
 
 
-def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text(recipe_text(epochs=8))
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.deep)])
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path, kills: int) -> None:
+    (tmp_path / "recipe.toml").write_text(recipe_text(epochs=6 * kills))
     run(tmp_path, out="whole")
-    delays = np.random.default_rng(1).uniform(0, 0.5, 2)
+    delays = np.random.default_rng(1).uniform(0, 0.5, kills)
     for delay in delays:
         assert killed(tmp_path, float(delay))
     run(tmp_path, out="killed", more=["--resume"])
