@@ -28,6 +28,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
@@ -100,7 +101,7 @@ def correlation(trace: torch.Tensor, fired: torch.Tensor, stage: StdpStage, offs
     # The sum over samples and places of (what a synapse saw) * (its neuron's spike): the gradient of a convolution's weights.
     # The padding is 0 after the offset is taken off, so a synapse that does not exist adds nothing.
     shape = (stage.out, trace.shape[1], stage.kernel, stage.kernel)
-    summed: torch.Tensor = nn.grad.conv2d_weight(trace - offset, shape, fired, stage.stride, stage.padding)
+    summed: torch.Tensor = conv2d_weight(trace - offset, shape, fired, stage.stride, stage.padding)  # type: ignore[no-untyped-call]
     return summed / fired.sum((0, 2, 3)).clamp_min(1)[:, None, None, None]
 
 
