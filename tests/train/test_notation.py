@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikefold.train.errors import RecipeError
@@ -222,9 +222,10 @@ def any_item(draw: st.DrawFn, depth: int, unroll: bool) -> Layer | Block:
         return draw(any_layers())
     opening, sign = kind
     # A residual block ends with a layer that is not a residual block's last already.
-    return Block(opening, draw(any_items(depth - 1, unroll and sign != "@", opening != "{")), sign, draw(st.integers(1, 4)))
+    return Block(opening, draw(any_items(depth - 1, unroll and sign != "@", opening != "{")), sign, draw(st.integers(1, 3)))
 
 
+@settings(deadline=None, max_examples=50)
 @given(any_layers(), any_items(3, True))
 def test_any_notation_means_its_expansion_and_prints_as_itself(first: Layer, items: tuple[Layer | Block, ...]) -> None:
     expanded = Expanded()
