@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from spikefold.data.errors import NetworkError, SpikefoldError
 from spikefold.data.files import RECIPE, SUMMARY, write_text
 from spikefold.train.errors import TrainError
 from spikefold.train.evaluation import evaluate
@@ -27,6 +28,7 @@ __all__ = ["OUTCOME", "RESULTS_JSON", "RESULTS_MARKDOWN", "reproduce"]
 
 OUTCOME, RESULTS_JSON, RESULTS_MARKDOWN = "outcome.json", "results.json", "results.md"
 DIVERGED = re.compile(r"epoch (\d+): the loss is (\S+);")
+NOT_FINITE = "it must be finite"
 FORMAT = 1
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -104,25 +106,31 @@ def _run(place: _Place, progress: Progress | None) -> Document:
     folder, recipe = place.folder, place.out / f"{place.row.name}.toml"
     write_text(recipe, place.row.recipe)
     plan = parse_recipe(place.row.recipe, str(recipe))
-    outcome: Document = {"format": FORMAT, "test_samples": place.test_samples, "diverged_in_epoch": None, "loss": None, "evaluation": None}
+    outcome: Document = {"format": FORMAT, "test_samples": place.test_samples, "diverged": "", "summary": None, "evaluation": None}
     if not (folder / SUMMARY).is_file():
         try:
             train(
                 recipe, folder, resume=folder.exists(), data_dir=place.data_dir,
                 progress=None if progress is None else lambda epoch: progress("epochs of this row", epoch.epoch, plan.train.epochs),
             )  # fmt: skip
-        except TrainError as error:
-            diverged = DIVERGED.match(str(error))
-            if diverged is None:
+        except (TrainError, NetworkError) as error:
+            outcome["diverged"] = _divergence(error)
+            if not outcome["diverged"]:
                 raise
-            outcome |= {"diverged_in_epoch": int(diverged[1]), "loss": diverged[2]}
-    summary = None if outcome["diverged_in_epoch"] else _read(folder / SUMMARY)
-    if summary is not None:
+    if not outcome["diverged"]:
         evaluation = evaluate(folder, final=True, samples=place.test_samples or None, data_dir=place.data_dir, progress=progress)
-        outcome["evaluation"] = evaluation.to_dict()
-    outcome |= {"summary": summary, "hardware": _hardware(), "date": datetime.now(UTC).date().isoformat()}
+        outcome |= {"summary": _read(folder / SUMMARY), "evaluation": evaluation.to_dict()}
+    outcome |= {"hardware": _hardware(), "date": datetime.now(UTC).date().isoformat()}
     write_text(folder / OUTCOME, json.dumps(outcome, indent=2) + "\n")
     return outcome
+
+
+def _divergence(error: SpikefoldError) -> str:
+    """Return in words what diverged, empty where the error is of another kind."""
+    if found := DIVERGED.match(str(error)):
+        return f"loss not finite ({found[2]}) in epoch {found[1]}"
+    # Statistics can overflow while the loss is still a number; they are what no file takes.
+    return "loss finite, but not all that was learned" if isinstance(error, NetworkError) and str(error).endswith(NOT_FINITE) else ""
 
 
 def _read(path: Path) -> Document:
@@ -188,7 +196,7 @@ def _row(place: _Place, outcome: Document | None) -> Document:
         return row
     row |= {"hardware": outcome["hardware"], "date": outcome["date"], "log": f"{place.row.name}/{LOG}"}
     if outcome["evaluation"] is None:
-        return row | {"state": f"loss not finite ({outcome['loss']}) in epoch {outcome['diverged_in_epoch']}"}
+        return row | {"state": outcome["diverged"]}
     evaluation, summary = outcome["evaluation"], outcome["summary"]
     measures = evaluation["measures"]
     return row | {
