@@ -48,7 +48,7 @@ def evaluation_svg(found: dict[str, Any]) -> str:
         figure = Figure(figsize=(11, 8), layout="constrained")
         (accuracy, rates), (confusion, gammas) = figure.subplots(2, 2)
         over_time = found["accuracy_after_timesteps"]
-        accuracy.plot(range(1, len(over_time) + 1), [100 * a for a in over_time], marker="o")
+        accuracy.plot(found["timesteps"], [100 * a for a in over_time], marker="o")
         accuracy.set(title=f"{found['data']}, {found['split']} split", xlabel="timesteps", ylabel="accuracy, %")
         if leaving is not None:
             accuracy.axvline(leaving["timesteps"], linestyle="--", color="grey", label=f"early exit after {leaving['timesteps']}")

@@ -16,10 +16,11 @@ from spikefold.data.files import EVALUATION, FINAL_EVALUATION, write_text
 from spikefold.train import losses
 from spikefold.train.early_exit import EXIT_THRESHOLD, exit_step, mean_gammas
 from spikefold.train.errors import TrainError
+from spikefold.train.layers import Conv2d, Synapses
 from spikefold.train.measures import Measures, measure
 from spikefold.train.network import SpikingNetwork
+from spikefold.train.neurons import hold
 from spikefold.train.norm import BNTT
-from spikefold.train.psp_norm import PSPNorm
 from spikefold.train.run import load_data
 from spikefold.train.store import load_run
 from spikefold.train.training import inputs, repeatable, split
@@ -28,6 +29,7 @@ __all__ = ["EarlyExit", "Evaluation", "evaluate", "evaluate_network"]
 
 Int = npt.NDArray[np.int64]
 BATCH = 100
+BATCH_ELEMENTS = 1 << 27
 MEASURED_SAMPLES = 1000
 
 
@@ -45,13 +47,15 @@ class EarlyExit:
 class Evaluation:
     """A network on N samples of a split, in evaluation mode.
 
-    ``accuracies`` [T]: of the scores after so many timesteps; ``confusion`` int64 [classes, classes]: samples of a class (row) that were
-    taken for a class (column) after all T. ``measures`` are over the first samples (at most 1,000).
+    ``accuracies``: of the scores after so many ``timesteps``, which are all of 1..T, or, where what happens in a timestep depends on later
+    ones (PSP-LN, STDP's features) and each number needs a run of its own, powers of two and T. ``confusion`` int64 [classes, classes]:
+    samples of a class (row) that were taken for a class (column) after all T. ``measures`` are over the first samples (at most 1,000).
     """
 
     data: str
     split: str
     samples: int
+    timesteps: tuple[int, ...]
     accuracies: tuple[float, ...]
     confusion: Int
     class_names: tuple[str, ...]
@@ -71,6 +75,7 @@ class Evaluation:
             "split": self.split,
             "samples": self.samples,
             "accuracy": self.accuracy,
+            "timesteps": list(self.timesteps),
             "accuracy_after_timesteps": list(self.accuracies),
             "early_exit": None if leaving is None else {
                 "threshold": leaving.threshold, "timesteps": leaving.timesteps, "accuracy": leaving.accuracy,
@@ -108,37 +113,58 @@ def evaluate_network(
     module: SpikingNetwork, data: Dataset, coding: InputCoding, samples: Int, *, split: str, progress: Callable[[str, int, int], None] | None = None
 ) -> Evaluation:
     """Evaluate a network on some samples of a split, whose name is only noted."""
-    steps, classes = module.timesteps, len(data.class_names)
-    right, confusion = np.zeros(steps, np.int64), np.zeros((classes, classes), np.int64)
+    steps, classes = _counted_steps(module), len(data.class_names)
+    size = _batch_size(module, coding)
+    right, confusion = np.zeros(len(steps), np.int64), np.zeros((classes, classes), np.int64)
     module.eval()
-    for start in range(0, len(samples), BATCH):
-        batch = samples[start : start + BATCH]
-        predicted, labels = _predictions(module, inputs(module, data.images[batch], coding, steps, batch)), data.labels[batch]
+    for start in range(0, len(samples), size):
+        batch = samples[start : start + size]
+        x, labels = inputs(module, data.images[batch], coding, module.timesteps, batch), data.labels[batch]
+        predicted = _predictions(module, x, steps)
         right += (predicted == labels).sum(1)
         np.add.at(confusion, (labels, predicted[-1]), 1)
         if progress is not None:
             progress("evaluate", start + len(batch), len(samples))
     accuracies = tuple((right / len(samples)).tolist())
     first = samples[:MEASURED_SAMPLES]
-    batches = (first[i : i + BATCH] for i in range(0, len(first), BATCH))
-    measures = measure(module, (inputs(module, data.images[batch], coding, steps, batch) for batch in batches))
+    batches = (first[i : i + size] for i in range(0, len(first), size))
+    measures = measure(module, (inputs(module, data.images[batch], coding, module.timesteps, batch) for batch in batches))
     return Evaluation(
-        data=data.name, split=split, samples=len(samples), accuracies=accuracies, confusion=confusion, class_names=data.class_names,
-        early_exit=_early_exit(module, accuracies), measures=measures,
+        data=data.name, split=split, samples=len(samples), timesteps=steps, accuracies=accuracies, confusion=confusion,
+        class_names=data.class_names, early_exit=_early_exit(module, accuracies), measures=measures,
     )  # fmt: skip
 
 
-def _predictions(module: SpikingNetwork, x: torch.Tensor) -> Int:
-    """Return the classes [T, N] that the scores say after each timestep."""
+def _over_all_timesteps(module: SpikingNetwork) -> bool:
+    return any(getattr(part, "over_all_timesteps", False) for part in module.modules())
+
+
+def _counted_steps(module: SpikingNetwork) -> tuple[int, ...]:
+    """Return the numbers of timesteps that scores are read after."""
+    if not _over_all_timesteps(module):
+        return tuple(range(1, module.timesteps + 1))
+    return (*(2**k for k in range((module.timesteps - 1).bit_length())), module.timesteps)
+
+
+def _batch_size(module: SpikingNetwork, coding: InputCoding) -> int:
+    """Return how many samples to run at once: 100, or fewer where a layer's spikes of all timesteps are many."""
+    _, height, width = coding.shape
+    widest = max(
+        part.weight.shape[0] * (height * width if isinstance(part, Conv2d) else 1) for part in module.modules() if isinstance(part, Synapses)
+    )
+    return max(1, min(BATCH, BATCH_ELEMENTS // (module.timesteps * widest)))
+
+
+def _predictions(module: SpikingNetwork, x: torch.Tensor, steps: tuple[int, ...]) -> Int:
+    """Return the classes [steps, N] that the scores say after so many timesteps."""
     with torch.no_grad():
-        if any(isinstance(part, PSPNorm) and part.over == "ln" for part in module.modules()):
-            # Its statistics are those of all timesteps that there are, so fewer timesteps are another run.
-            whole = x.expand(module.timesteps, *x.shape[1:]) if len(x) == 1 else x
-            found = [losses.scores(module.readout(module.outputs(whole[: t + 1], t + 1))) for t in range(module.timesteps)]
+        if _over_all_timesteps(module):
+            whole = hold(x, module.timesteps)
+            found = [module.readout(module.outputs(whole[:t], t)) for t in steps]
         else:
             outputs = module.outputs(x)
-            found = [losses.scores(module.readout(outputs[: t + 1])) for t in range(module.timesteps)]
-        return torch.stack([scores.argmax(1) for scores in found]).cpu().numpy()
+            found = [module.readout(outputs[:t]) for t in steps]
+        return torch.stack([losses.scores(output).argmax(1) for output in found]).cpu().numpy()
 
 
 def _early_exit(module: SpikingNetwork, accuracies: tuple[float, ...]) -> EarlyExit | None:

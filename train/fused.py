@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed
 
 from spikefold.train import kernels
+from spikefold.train.processes import all_reduce, several
 from spikefold.train.surrogate import Surrogate
 
-__all__ = ["Affine", "all_reduce", "batch_moments", "fusable", "lif", "several"]
+__all__ = ["Affine", "batch_moments", "fusable", "lif"]
 
 Real = npt.NDArray[Any]
 DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
@@ -47,13 +47,6 @@ class Affine:
 def fusable(current: torch.Tensor) -> bool:
     """Return whether the kernels take this tensor: in the CPU's memory, float32 or float64, with something in it."""
     return current.device.type == "cpu" and current.dtype in DTYPES and current.numel() > 0
-
-
-def all_reduce(*sums: torch.Tensor) -> None:
-    """Add up tensors over all processes, in place; nothing to do in a run of one process."""
-    if distributed.is_available() and distributed.is_initialized():
-        for tensor in sums:
-            distributed.all_reduce(tensor)
 
 
 def batch_moments(current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -200,8 +193,3 @@ def _per_channel(sums: Real, channels: int) -> torch.Tensor:
 def _rows(values: torch.Tensor, rows: int) -> torch.Tensor:
     """Return [T, C] as it is, or summed over the timesteps where one row is shared by all."""
     return values if rows == len(values) else values.sum(0, keepdim=True)
-
-
-def several() -> bool:
-    """Return whether this is one of several processes, as ``torchrun`` starts them."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1

@@ -16,6 +16,7 @@ from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
 from spikefold.train.psp_norm import Form, Over, PSPNorm
 from spikefold.train.recipe import LayerRecipe, Recipe, default_name
 from spikefold.train.srm import PSP, SRM
+from spikefold.train.stdp_features import StdpFeatures
 from spikefold.train.stochmax import Stochmax
 from spikefold.train.surrogate import SURROGATES, Surrogate
 
@@ -88,7 +89,7 @@ class SpikingNetwork(nn.Module):
             if isinstance(module, LIF):
                 x, norm = module(x, steps, norm), None
             else:
-                x = module(hold(x, steps) if isinstance(module, BNTT | PSP | SRM) else x)
+                x = module(hold(x, steps) if isinstance(module, BNTT | PSP | SRM | StdpFeatures) else x)
             if i in self.adds:
                 x = x + kept[self.adds[i]]
             if i in self.adds.values():
@@ -125,6 +126,9 @@ class _Builder:
     def build(self) -> SpikingNetwork:
         """Return the network."""
         recipe = self.recipe
+        if recipe.stdp is not None:
+            self.modules.append(StdpFeatures(recipe.stdp, recipe.input.shape[0]))
+            self.shape = recipe.source
         for i, layer in enumerate(recipe.layers):
             last = i == len(recipe.layers) - 1
             if last and recipe.train.classifier == "stochmax":
@@ -156,6 +160,9 @@ class _Builder:
             self.modules.append(PSP(self.recipe.neuron.tau_s))
             if layer.norm and norm.before:
                 self.modules.append(_psp_norm(source[0], self.recipe))
+            if layer.pool == 1 and self.outputs:
+                # What a layer sends is then a normalised potential: Func is "Spike-PSP-Norm" (Ikegawa 2022, figure 3).
+                self.outputs[list(self.outputs)[-1]] = len(self.modules) - 1
         synapses = self.synapses[layer.weights] if layer.weights else self.draw(layer)
         self.synapses[name] = synapses
         self.modules.append(synapses)

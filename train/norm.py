@@ -2,11 +2,11 @@
 
 import torch
 from torch import nn
-from torch.distributed.nn import functional as distributed
 from torch.nn import functional
 
 from spikefold.train import fused
 from spikefold.train.errors import TrainError
+from spikefold.train.processes import added, several
 
 __all__ = ["BNTT", "EPS", "MOMENTUM", "BatchNorm", "CurrentNorm"]
 
@@ -62,7 +62,7 @@ class CurrentNorm(nn.Module):
     def normalise(self, current: torch.Tensor, row: int) -> torch.Tensor:
         """Normalise [N, C, H, W] by its own statistics, and move row ``row`` of the running ones towards them."""
         beta = None if self.beta is None else self.beta[row]
-        if fused.several():
+        if several():
             mean, variance, count = _global_moments(current)
             self._move(mean.detach()[None], variance.detach()[None], count, row)
             scale = self.gamma[row] * torch.rsqrt(variance + self.eps)
@@ -127,7 +127,6 @@ class BatchNorm(CurrentNorm):
 def _global_moments(current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return mean and variance [C] of [N, C, H, W] over all processes, which gradients pass through, and the count of values."""
     x = current.transpose(0, 1).flatten(1)
-    sums = torch.cat([x.sum(1), (x * x).sum(1), x.new_tensor([x.shape[1]])])
-    total, squares, count = distributed.all_reduce(sums).split([len(x), len(x), 1])  # type: ignore[no-untyped-call]
+    count, total, squares = added(x.shape[1], x.sum(1), x.square().sum(1))
     mean = total / count
-    return mean, (squares / count - mean**2).clamp(min=0), int(count)
+    return mean, (squares / count - mean**2).clamp(min=0), count

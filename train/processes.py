@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import distributed, nn
+from torch.distributed.nn import functional as differentiable
 from torch.nn.parallel import DistributedDataParallel
 
 from spikefold.train.errors import TrainError
 
-__all__ = ["ALONE", "Processes", "process_group"]
+__all__ = ["ALONE", "Processes", "added", "all_reduce", "process_group", "several"]
 
 Int = npt.NDArray[np.int64]
 
@@ -85,6 +86,28 @@ def _added(tensor: torch.Tensor) -> torch.Tensor:
     there = tensor.to("cuda") if distributed.get_backend() == "nccl" else tensor
     distributed.all_reduce(there)
     return there.cpu()
+
+
+def several() -> bool:
+    """Return whether this is one of several processes."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def all_reduce(*sums: torch.Tensor) -> None:
+    """Add up tensors over all processes, in place."""
+    if several():
+        for tensor in sums:
+            distributed.all_reduce(tensor)
+
+
+def added(count: int, total: torch.Tensor, squares: torch.Tensor) -> tuple[int, torch.Tensor, torch.Tensor]:
+    """Return a count, sums and sums of squares of one shape, added up over all processes; gradients pass through."""
+    if not several():
+        return count, total, squares
+    sums = torch.cat([total.flatten(), squares.flatten(), total.new_tensor([count])])
+    whole = differentiable.all_reduce(sums)  # type: ignore[no-untyped-call]
+    first, second, number = whole.split([total.numel(), squares.numel(), 1])
+    return round(float(number)), first.reshape(total.shape), second.reshape(squares.shape)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from spikefold.train.errors import TrainError
+from spikefold.train.processes import added
 
 __all__ = ["LAMBDA", "PSPNorm"]
 
@@ -58,6 +59,11 @@ class PSPNorm(nn.Module):
             self.register_buffer("running_mean", torch.zeros(channels))
             self.register_buffer("running_moment", torch.ones(channels))
 
+    @property
+    def over_all_timesteps(self) -> bool:
+        """Whether what comes out in a timestep depends on later ones too."""
+        return self.over == "ln"
+
     def forward(self, psp: torch.Tensor) -> torch.Tensor:
         """Return the normalised potentials."""
         if psp.shape[2] != self.channels:
@@ -84,11 +90,12 @@ class PSPNorm(nn.Module):
     def _moments(self, psp: torch.Tensor) -> tuple[int, torch.Tensor, torch.Tensor]:
         """Return the number of values in X, their sum and their sum of squares, each [1, 1, C, 1, 1] or [1, N, 1, 1, 1].
 
-        Sums, because those of several processes add up.
+        Over bn, X is what all processes have.
         """
         axes = (0, 1, 3, 4) if self.over == "bn" else (0, 2, 3, 4)
         count = math.prod(psp.shape[axis] for axis in axes)
-        return count, psp.sum(axes, keepdim=True), psp.square().sum(axes, keepdim=True)
+        total, squares = psp.sum(axes, keepdim=True), psp.square().sum(axes, keepdim=True)
+        return (count, total, squares) if self.over == "ln" else added(count, total, squares)
 
     def _statistics(self, count: int, total: torch.Tensor, squares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return E[a] and the moment that the form divides by: E[a^2] or V[a]."""

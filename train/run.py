@@ -19,11 +19,12 @@ from spikefold.data.files import RECIPE, SUMMARY, check_replaceable, write_text
 from spikefold.data.toml import read_toml_text
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.layers import Synapses
+from spikefold.train.methods import learn
 from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.processes import Processes, process_group
 from spikefold.train.recipe import Recipe, load_recipe
 from spikefold.train.store import save_network
-from spikefold.train.training import Epoch, FitResult, Progress, fit, repeatable
+from spikefold.train.training import Epoch, FitResult, Progress, repeatable
 
 __all__ = ["CHECKPOINT", "LOG", "TrainResult", "load_data", "train"]
 
@@ -69,12 +70,13 @@ def train(
     with process_group() as device:
         processes = Processes.here()
         with enough_memory(str(recipe)), repeatable(plan.seed, plan.train.threads):
-            module = build_network(plan).to(device)
+            # Before anything is written: a network that cannot be built leaves no folder.
+            build_network(plan)
         if processes.first:
             _open_folder(out, text, resume=resume, force=force)
         processes.wait()
         with enough_memory(str(recipe)), scalars(tensorboard if processes.first else None) as write_scalars:
-            fitted = _fit(plan, module, data, out, resume=resume, progress=(write_scalars, progress), batch_progress=batch_progress)
+            module, fitted = _learn(plan, data, device, out, resume=resume, progress=(write_scalars, progress), batch_progress=batch_progress)
         seconds = time.perf_counter() - start
         provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}
         if processes.first:
@@ -180,10 +182,10 @@ def _set_aside(out: Path) -> None:
         out.rename(previous)
 
 
-def _fit(
-    plan: Recipe, module: SpikingNetwork, dataset: Dataset, out: Path, *, resume: bool,
+def _learn(
+    plan: Recipe, data: Dataset, device: torch.device, out: Path, *, resume: bool,
     progress: tuple[Callable[[Epoch], None] | None, ...], batch_progress: Progress | None,
-) -> FitResult:  # fmt: skip
+) -> tuple[SpikingNetwork, FitResult]:  # fmt: skip
     def note(epoch: Epoch) -> None:
         with (out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(epoch)) + "\n")
@@ -191,14 +193,11 @@ def _fit(
             if report is not None:
                 report(epoch)
 
-    fitted = fit(
-        module, dataset, plan.input, plan.train, timesteps=plan.timesteps, seed=plan.seed, checkpoint=out / CHECKPOINT, resume=resume,
-        progress=note, batch_progress=batch_progress,
-    )  # fmt: skip
+    module, fitted = learn(plan, data, device, checkpoint=out / CHECKPOINT, resume=resume, progress=note, batch_progress=batch_progress)
     # The checkpoint knows every epoch; an interrupt may have come between it and the log's line.
     if Processes.here().first:
         write_text(out / LOG, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in fitted.epochs))
-    return fitted
+    return module, fitted
 
 
 def _summary(plan: Recipe, module: SpikingNetwork, fitted: FitResult, processes: int, device: str) -> dict[str, object]:

@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
@@ -34,27 +33,16 @@ from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
 from spikefold.train.errors import TrainError
 from spikefold.train.network import events_to_input
-from spikefold.train.neurons import lif_step
+from spikefold.train.stdp_features import FEATURE_PAYLOAD_BITS, StdpLayer, at_rest, features, layer_step
 from spikefold.train.stdp_settings import StdpSettings, StdpStage, feature_shape, stage_shapes
 from spikefold.train.training import repeatable, sample_order
 
 __all__ = [
-    "StdpLayer", "StdpProgress", "compete", "conv_classifier", "correlation", "dense_classifier", "features", "learn_batch", "new_layer",
-    "stdp_dataset", "train_layer", "train_stdp", "updated_weight",
+    "StdpProgress", "compete", "correlation", "learn_batch", "new_layer", "stdp_dataset", "train_layer", "train_stdp", "updated_weight",
 ]  # fmt: skip
 
 Int = npt.NDArray[np.int64]
-FEATURE_PAYLOAD_BITS = 8
 FEATURE_BATCH = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StdpLayer:
-    """A layer between two batches or after its training: ``weight`` [out, in, kernel, kernel], ``threshold`` [unroll, out]."""
-
-    stage: StdpStage
-    weight: torch.Tensor
-    threshold: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +114,9 @@ def learn_batch(
     stage, weight, threshold = layer.stage, layer.weight, layer.threshold.clone()
     decay, recovery = math.exp(-1 / settings.trace_tau), math.exp(-1 / settings.threshold_tau)
     dropped = torch.rand((events.shape[1], stage.out, 1, 1), generator=generator).to(events.device) < settings.drop
-    states = [_at_rest(lower, events) for lower in below]
-    potentials = _at_rest(layer, events)
-    traces = _at_rest(layer, events)
+    states = [at_rest(lower, events) for lower in below]
+    potentials = at_rest(layer, events)
+    traces = at_rest(layer, events)
     total = events.new_zeros(())
     with torch.no_grad():
         for x in events.unbind(0):
@@ -146,40 +134,6 @@ def learn_batch(
                 total += rate.mean()
                 x = fired + x if stage.residual else fired
     return replace(layer, weight=weight, threshold=threshold), float(total) / (len(events) * stage.unroll)
-
-
-def layer_step(layer: StdpLayer, potentials: list[torch.Tensor], x: torch.Tensor, leak: float) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Return (output, potentials after reset) of a learned layer in one timestep, for an input [N, in, H, W].
-
-    There is a potential for each time that the layer is unrolled, in units of its threshold.
-    """
-    after = []
-    for potential, threshold in zip(potentials, layer.threshold, strict=True):
-        weight = layer.weight / threshold[:, None, None, None]
-        current = functional.conv2d(x, weight, None, layer.stage.stride, layer.stage.padding)
-        fired, potential = lif_step(potential, current, leak, 1.0, "hard")
-        after.append(potential)
-        x = fired + x if layer.stage.residual else fired
-    return x, after
-
-
-def _at_rest(layer: StdpLayer, like: torch.Tensor) -> list[torch.Tensor]:
-    return [like.new_zeros(()) for _ in range(layer.stage.unroll)]
-
-
-def features(layers: Sequence[StdpLayer], events: torch.Tensor, settings: StdpSettings) -> torch.Tensor:
-    """Return the activity of all layers for inputs [T, N, C, H, W]: [N, maps of all stages, H // pool, W // pool].
-
-    It is the mean output in a timestep (with residuals it may pass 1), averaged over windows of ``pool`` by ``pool``.
-    """
-    states = [_at_rest(layer, events) for layer in layers]
-    sums: list[torch.Tensor] = [events.new_zeros(()) for _ in layers]
-    with torch.no_grad():
-        for x in events.unbind(0):
-            for i, layer in enumerate(layers):
-                x, states[i] = layer_step(layer, states[i], x, settings.leak)
-                sums[i] = sums[i] + x
-        return torch.cat([functional.avg_pool2d(total / len(events), settings.pool) for total in sums], 1)
 
 
 def train_layer(
@@ -250,32 +204,3 @@ def stdp_dataset(
             payload_bits=FEATURE_PAYLOAD_BITS, seed=coding.seed,
         )  # fmt: skip
     return replace(dataset, name=f"{dataset.name}, STDP features", images=images), like
-
-
-class OverTime(nn.Module):
-    """The mean over the timesteps, [T, N, ...] to [N, ...]: where a classifier that knows no time begins."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the mean."""
-        return x.mean(0)
-
-
-def dense_classifier(shape: tuple[int, int, int], hidden: int, classes: int) -> nn.Module:
-    """Return the classifier FC1, ReLU, FC2 for features [T, N, *shape].
-
-    (Panda et al. 2020, section 8.1, has FC1 and FC2; their widths, in its table 7, are not known.)
-    """
-    return nn.Sequential(OverTime(), nn.Flatten(), nn.Linear(math.prod(shape), hidden), nn.ReLU(), nn.Linear(hidden, classes))
-
-
-def conv_classifier(shape: tuple[int, int, int], channels: tuple[int, int, int], classes: int) -> nn.Module:
-    """Return the classifier of three 3x3 convolutions with ReLU, a mean over each map and a dense layer, for features [T, N, *shape].
-
-    (Panda et al. 2020, section 8.3, strengthens the classifier to a ConvNN; its table 13 is not known, so the layers are this package's.)
-    """
-    first, second, third = channels
-    return nn.Sequential(
-        OverTime(), nn.Conv2d(shape[0], first, 3, padding=1), nn.ReLU(), nn.Conv2d(first, second, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(second, third, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(third, classes),
-    )  # fmt: skip

@@ -4,6 +4,7 @@ A chain of LIF layers is kept as a float network, the hand-over to quantisation.
 connections, shared weights, ReLU, stochmax) is kept as the module's own tensors, named as the module names them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,10 +56,18 @@ def load_run(folder: Path) -> tuple[Recipe, SpikingNetwork]:
 
 
 def _save_weights(module: nn.Module, path: Path, provenance: Mapping[str, str]) -> Path:
-    # Every tensor once, under its first name, however often its module stands in the network.
+    # Every tensor once, under its first name, however often its module stands in the network. Thresholds are set, not learned
+    # (conversion finds them), so they are no tensors.
+    thresholds = [float(part.threshold) for part in _lif(module)]
     tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in _tensors(module).items()}
-    tensor_file.write(path, tensors, {"kind": KIND, KIND: {"format_version": FORMAT_VERSION, "provenance": dict(provenance)}})
+    tensor_file.write(
+        path, tensors, {"kind": KIND, KIND: {"format_version": FORMAT_VERSION, "thresholds": thresholds, "provenance": dict(provenance)}}
+    )
     return path
+
+
+def _lif(module: nn.Module) -> list[LIF]:
+    return [part for part in module.modules() if isinstance(part, LIF)]
 
 
 def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -74,9 +83,17 @@ def _load_weights(module: nn.Module, path: Path) -> None:
     if tensors.keys() != own.keys():
         odd = sorted(tensors.keys() ^ own.keys())[0]
         raise TrainError(f"{path}: the tensor {odd!r} is {'missing' if odd in own else 'unknown'}; the recipe beside it says which there are")
+    thresholds, neurons = body.get("thresholds"), _lif(module)
+    if not isinstance(thresholds, list) or len(thresholds) != len(neurons):
+        raise TrainError(f"{path}: thresholds: {thresholds!r}; the recipe beside it has {len(neurons)} layers of LIF neurons")
+    for value in thresholds:
+        if type(value) is not float or not 0 < value < math.inf:
+            raise TrainError(f"{path}: threshold {value!r}; it must be a number with a point, above 0")
     with torch.no_grad():
         for name, tensor in own.items():
             _copy(tensor, tensors[name], f"{path}: tensor {name!r}")
+        for part, threshold in zip(neurons, thresholds, strict=True):
+            part.threshold = threshold
 
 
 def _fill(module: SpikingNetwork, network: FloatNetwork, path: Path) -> None:
@@ -99,8 +116,10 @@ def _fill(module: SpikingNetwork, network: FloatNetwork, path: Path) -> None:
                 for name, tensor in (("gamma", part.gamma), ("mean", part.running_mean), ("var", part.running_var), ("beta", part.beta)):
                     if tensor is not None:
                         _copy(tensor, getattr(layer.norm, name), f"{place} norm {name}")
-            elif part.leak_logit is not None:
-                part.leak_logit.fill_(float(torch.logit(torch.tensor(layer.leak, dtype=torch.float64))))
+            else:
+                part.threshold = layer.threshold
+                if part.leak_logit is not None:
+                    part.leak_logit.fill_(float(torch.logit(torch.tensor(layer.leak, dtype=torch.float64))))
     if next(layers, None) is not None:
         raise TrainError(f"{path}: it has {len(network.layers)} layers; the recipe beside it has fewer")
 

@@ -113,13 +113,15 @@ def _evaluation_report(title: str, found: dict[str, Any]) -> Report:
     ]
     leaving = found["early_exit"]
     if leaving is not None:
-        steps = len(found["accuracy_after_timesteps"])
+        steps = found["timesteps"][-1]
         rows.append(
             ("early exit", f"after {leaving['timesteps']} of {steps} timesteps, gammas below {leaving['threshold']}: {leaving['accuracy']:.2%}")
         )
     report.table(title, ("figure", "value"), rows)
     report.table(
-        "accuracy after timesteps", ("timesteps", "accuracy"), [(t + 1, f"{a:.2%}") for t, a in enumerate(found["accuracy_after_timesteps"])]
+        "accuracy after timesteps",
+        ("timesteps", "accuracy"),
+        [(t, f"{a:.2%}") for t, a in zip(found["timesteps"], found["accuracy_after_timesteps"], strict=True)],
     )
     measures = found["measures"]
     report.table(

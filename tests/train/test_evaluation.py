@@ -65,12 +65,13 @@ def test_accuracy_after_t_is_that_of_t_timesteps(kind: str) -> None:
     data, samples = load_dataset("digits", "train"), np.arange(150)
     # Ternary coding draws a timestep after the other, so that the first ones of a longer run are those of a shorter one.
     found = evaluate_network(module, data, recipe.input, samples, split="train")
-    for t in range(1, recipe.timesteps + 1):
+    assert found.timesteps == ((1, 2, 4, 6) if kind == "psp-ln" else tuple(range(1, recipe.timesteps + 1)))
+    for t, accuracy in zip(found.timesteps, found.accuracies, strict=True):
         short = build_network(parse_recipe(text.replace(f"timesteps = {recipe.timesteps}", f"timesteps = {t}"), "recipe")).double()
         state = {name: value[:t] if kind == "bntt" and value.shape[:1] == (3,) else value for name, value in module.state_dict().items()}
         short.load_state_dict(state)
         scores, labels = predict(short, data, recipe.input, t, samples)
-        assert found.accuracies[t - 1] == float((scores.argmax(1) == labels).double().mean())
+        assert accuracy == float((scores.argmax(1) == labels).double().mean())
     assert len(set(found.accuracies)) > 1
 
 

@@ -130,7 +130,7 @@ def test_too_little_memory_is_one_line(tmp_path: Path, recipe: Path, monkeypatch
     def hungry(*_: object, **__: object) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 
-    monkeypatch.setattr(runs, "fit", hungry)
+    monkeypatch.setattr(runs, "learn", hungry)
     with pytest.raises(TrainError, match="out of memory; smaller layers"):
         train(recipe, tmp_path / "run")
 

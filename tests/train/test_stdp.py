@@ -15,15 +15,13 @@ from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import NetworkError
 from spikefold.train.errors import RecipeError, TrainError
+from spikefold.train.layers import Dense, Integrate
+from spikefold.train.network import SpikingNetwork
 from spikefold.train.recipe import TrainSettings
 from spikefold.train.stdp import (
-    StdpLayer,
     StdpProgress,
     compete,
-    conv_classifier,
     correlation,
-    dense_classifier,
-    features,
     generator_for,
     learn_batch,
     new_layer,
@@ -32,6 +30,7 @@ from spikefold.train.stdp import (
     train_stdp,
     updated_weight,
 )
+from spikefold.train.stdp_features import StdpFeatures, StdpLayer, features
 from spikefold.train.stdp_settings import StdpSettings, StdpStage, feature_shape, stage_shapes
 from spikefold.train.training import fit, predict, repeatable
 
@@ -281,7 +280,7 @@ def test_digits_are_better_known_by_learned_features() -> None:
             learned, coding = stdp_dataset(layers, train, DIGITS, chosen, timesteps=T)
             held, _ = stdp_dataset(layers, test, DIGITS, chosen, timesteps=T, like=coding)
             with repeatable(seed, 1):
-                classifier = dense_classifier(coding.shape, 32, 10)
+                classifier = SpikingNetwork(Dense(math.prod(coding.shape), 32), torch.nn.ReLU(), Dense(32, 10), Integrate(), timesteps=1)
             fit(classifier, learned, coding, TrainSettings(epochs=12, batch_size=32, learning_rate=0.01, optimizer="adam"), timesteps=1, seed=seed)
             scores, labels = predict(classifier, held, coding, 1, np.arange(len(held)))
             accuracies.append(float((scores.argmax(1) == labels).double().mean()))
@@ -369,17 +368,20 @@ def test_the_features_are_a_data_set_that_training_takes() -> None:
     assert of_nothing.std == 1
 
 
-@pytest.mark.parametrize("shape", [(3, 5, 4), (2, 1, 1)])
-def test_classifiers(shape: tuple[int, int, int]) -> None:
-    x = torch.rand(2, 6, *shape, generator=rng())
-    for module in (dense_classifier(shape, 7, 10), conv_classifier(shape, (4, 5, 6), 10)):
-        scores = module(x)
-        assert scores.shape == (6, 10)
-        torch.testing.assert_close(module(x.mean(0, keepdim=True)), scores)
-        scores.sum().backward()
-        assert all(parameter.grad is not None for parameter in module.parameters())
-    kinds = [type(part).__name__ for part in conv_classifier(shape, (4, 5, 6), 10)]
-    assert kinds.count("Conv2d") == kinds.count("ReLU") == 3
+def test_the_module_sends_what_the_classifier_was_trained_on() -> None:
+    settings = Settings(stages=(StdpStage(out=4, kernel=3, threshold=1.0), StdpStage(out=4, kernel=3, threshold=1.0, padding=1, unroll=2)))
+    train = part("train", 30)
+    layers = train_stdp(train, DIGITS, settings, timesteps=4, seed=1)
+    dataset, coding = stdp_dataset(layers, train, DIGITS, settings, timesteps=4)
+    module = StdpFeatures(settings, 1)
+    module.fill(layers, coding.std)
+    events = torch.from_numpy(encode(train.images, DIGITS, 4, np.arange(30)).swapaxes(0, 1).astype(np.float32))
+    expected = encode(dataset.images, coding, 1, np.arange(30)).swapaxes(0, 1) / coding.scale
+    np.testing.assert_allclose(module(events).numpy(), expected, atol=1e-6)
+    assert expected.max() == 1
+    assert not list(module.parameters())
+    with pytest.raises(TrainError, match="STDP features: 1 layers; there are 2 stages"):
+        module.fill(layers[:1], 1.0)
 
 
 def test_shapes_of_stages() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from spikefold.data.errors import SpikefoldError
+from spikefold.quantize import tensor_file
 from spikefold.train.errors import TrainError
 from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.recipe import parse_recipe
@@ -76,6 +77,12 @@ def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     ):
         (tmp_path / "recipe.toml").write_text(SRM.replace(old, new))
         with pytest.raises(TrainError, match=words):
+            load_run(tmp_path)
+    (tmp_path / "recipe.toml").write_text(SRM)
+    header, tensors = tensor_file.read(tmp_path / "weights.safetensors")
+    for thresholds in ([1.0], 1.0):
+        tensor_file.write(tmp_path / "weights.safetensors", tensors, header | {"weights": header["weights"] | {"thresholds": thresholds}})
+        with pytest.raises(TrainError, match=r"thresholds: .*1\.0.*; the recipe beside it has 0 layers of LIF neurons"):
             load_run(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"no tensors")
     with pytest.raises(SpikefoldError, match=r"weights\.safetensors"):
