@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["about", "labelled", "markdown", "result_tables", "shown"]
+__all__ = ["TITLES", "about", "labelled", "markdown", "result_tables", "shown"]
 
 Document = dict[str, Any]
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
@@ -22,6 +22,7 @@ TITLES = {
     "early_exit_accuracy": "accuracy there",
     "seconds": "training, s",
 }
+"""What the columns of a table of results are called."""
 SETTINGS = {
     "data": "data set",
     "subset": "training samples with validation (0: all)",

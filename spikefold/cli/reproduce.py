@@ -54,16 +54,28 @@ def reproduce(table: str | None, list_only: bool, out: Path | None, scale: Any, 
 
 def _list_report(table: str | None) -> Report:
     """Return the tables that there are, or one of them, with the rows of each."""
+    from spikefold.train.results import TITLES
     from spikefold.train.tables import find_table, list_tables, load_table
 
     plans = [load_table(path) for path in (list_tables() if table is None else (find_table(table),))]
+    found = [[(labels, {figure.column: figure.value for figure in plan.figures(labels)}) for labels in plan.labels()] for plan in plans]
     report = Report(
-        {"tables": [{"name": plan.name, "title": plan.title, "source": plan.source, "rows": [list(row) for row in plan.labels()]} for plan in plans]}
+        {
+            "tables": [
+                {
+                    "name": plan.name,
+                    "title": plan.title,
+                    "source": plan.source,
+                    "rows": [{"labels": list(row), "paper": paper} for row, paper in rows],
+                }
+                for plan, rows in zip(plans, found, strict=True)
+            ]
+        }
     )
     report.table("tables", ("table", "title", "source", "rows"), [(plan.name, plan.title, plan.source, len(plan.labels())) for plan in plans])
-    for plan in plans:
-        rows = [(", ".join(labels), "; ".join(f"{f.column}: {f.value}" for f in plan.figures(labels))) for labels in plan.labels()]
-        report.table(plan.name, ("row", "the paper's figures"), rows)
+    for plan, rows in zip(plans, found, strict=True):
+        told = [(", ".join(row), "; ".join(f"{TITLES[column]}: {value}" for column, value in paper.items())) for row, paper in rows]
+        report.table(plan.name, ("row", "the paper's figures"), told)
     return report
 
 
