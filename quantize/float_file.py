@@ -1,9 +1,14 @@
-"""The file of a float network: every field of :mod:`spikefold.quantize.float_network`, read as strictly as an integer network."""
+"""The file of a float network: every field of :mod:`spikefold.quantize.float_network`, read as strictly as an integer network.
+
+A tensor whose values are all exact in float32, as those of a network trained in it are, is kept in that; it comes back as the
+same float64 values.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import NetworkError
@@ -21,7 +26,15 @@ FLOAT_FORMAT_VERSION = 1
 def save_float(network: FloatNetwork, path: Path) -> None:
     """Write ``network`` to ``path``: the same bytes for the same network, the whole file or nothing; failures are NetworkErrors."""
     table, tensors = pack(network)
-    tensor_file.write(path, tensors, {"kind": KIND, KIND: {"format_version": FLOAT_FORMAT_VERSION, **table}})
+    tensor_file.write(
+        path, {name: _narrow(tensor) for name, tensor in tensors.items()}, {"kind": KIND, KIND: {"format_version": FLOAT_FORMAT_VERSION, **table}}
+    )
+
+
+def _narrow(tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore"):
+        narrow = tensor.astype(np.float32)
+    return narrow if np.array_equal(narrow, tensor) else tensor
 
 
 def load_float(path: Path) -> FloatNetwork:
@@ -34,6 +47,8 @@ def float_from_parts(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArra
     table = dict(body(header, KIND, place))
     check_version(table.pop("format_version", None), FLOAT_FORMAT_VERSION, place)
     try:
-        return unpack(FloatNetwork, table, tensors)
+        return unpack(
+            FloatNetwork, table, {name: tensor.astype(np.float64) if tensor.dtype == np.float32 else tensor for name, tensor in tensors.items()}
+        )
     except NetworkError as error:
         raise NetworkError(f"{place}: {error}") from error

@@ -1,6 +1,7 @@
 """The file of a float network: exact both ways, and strict."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,25 @@ def test_a_float_network_that_breaks_the_contract_is_refused_by_name(change: dic
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_tensors_are_float64_only(tmp_path: Path) -> None:
+def test_what_float32_holds_exactly_is_kept_in_it(tmp_path: Path) -> None:
+    network = float_network()
+    first = replace(network.layers[0], weights=network.layers[0].weights.astype(np.float32))
+    inexact = network.layers[1].weights.copy()
+    inexact[0] = 1 / 3
+    second = replace(network.layers[1], weights=inexact)
+    network = replace(network, layers=(first, second, *network.layers[2:]))
+    save_float(network, tmp_path / "f")
+    _, tensors = tensor_file.read(tmp_path / "f")
+    assert tensors["layers.0.weights"].dtype == np.float32
+    assert tensors["layers.1.weights"].dtype == np.float64
+    read = load_float(tmp_path / "f")
+    assert_same(read, network)
+    assert read.layers[0].weights.dtype == np.float64
+
+
+def test_tensors_are_floats_only(tmp_path: Path) -> None:
     table, tensors = changed()
-    tensors["layers.0.weights"] = tensors["layers.0.weights"].astype(np.float32)
+    tensors["layers.0.weights"] = tensors["layers.0.weights"].astype(np.int32)
     tensor_file.write(tmp_path / "f", tensors, {"kind": "float_network", "float_network": table})
-    with pytest.raises(NetworkError, match=r"layers\[0\] 'first' weights: dtype float32; it must be float64"):
+    with pytest.raises(NetworkError, match=r"layers\[0\] 'first' weights: dtype int32; it must be float64"):
         load_float(tmp_path / "f")
