@@ -2,7 +2,7 @@
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["ExportError", "RecipeError", "TrainError"]
+__all__ = ["DivergenceError", "ExportError", "RecipeError", "TrainError"]
 
 
 class RecipeError(SpikefoldError):
@@ -15,3 +15,7 @@ class TrainError(SpikefoldError):
 
 class ExportError(TrainError):
     """A module that no float network can express; the message names the layer and what would have to change."""
+
+
+class DivergenceError(TrainError):
+    """A training whose loss, or what it learned, is no longer a number."""

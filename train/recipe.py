@@ -1,17 +1,14 @@
 """Recipes: a TOML file that says everything about a training run. No torch here."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
-
-import cattrs
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+from typing import Literal
 
 import spikefold
 from spikefold.data.coding import InputCoding
-from spikefold.data.errors import DataError, SpikefoldError
+from spikefold.data.errors import DataError
 from spikefold.data.info import DATASETS
 from spikefold.data.toml import parse_toml, read_toml_text
 from spikefold.quantize.network import INPUT, TIMESTEPS_MAX
@@ -31,6 +28,7 @@ from spikefold.train.sections import (
     place_layers,
 )  # fmt: skip
 from spikefold.train.stdp_settings import StdpSettings, feature_shape
+from spikefold.train.structure import structure
 
 __all__ = [
     "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "default_name", "find_recipe",
@@ -186,48 +184,4 @@ def parse_recipe(text: str, place: str) -> Recipe:
         raise RecipeError(str(error)) from error
     if "architecture" in table and "layers" in table:
         raise RecipeError(f"{place}: architecture: there are layers too; one of the two is needed")
-    try:
-        recipe: Recipe = _converter().structure(table, Recipe)
-    except ClassValidationError as error:
-        first = cattrs.transform_error(error, path="recipe", format_exception=_reason)[0]
-        reason, _, where = first.rpartition(" @ ")
-        raise RecipeError(f"{place}: {where.removeprefix('recipe').removeprefix('.') or 'top level'}: {reason}") from error
-    return recipe
-
-
-def _converter() -> Any:
-    """Return a converter that takes only what TOML itself says is a number, a text or a truth value."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for kind, words in ((int, "an integer"), (str, "a text"), (bool, "true or false"), (float, "a number")):
-        converter.register_structure_hook(kind, _exactly(kind, words))
-    return converter
-
-
-def _exactly(kind: type[Any], words: str) -> Callable[[object, object], object]:
-    def hook(value: object, _: object) -> object:
-        # Not isinstance: true is an int to Python. A number without a point is a float's value too.
-        if type(value) is kind or (kind is float and type(value) is int):
-            return kind(value)
-        raise RecipeError(f"{value!r}; it must be {words}")
-
-    return hook
-
-
-def _reason(error: BaseException, kind: Any) -> str:
-    """Say in words what cattrs found; ``kind`` is the type that was expected."""
-    if isinstance(error, ForbiddenExtraKeysError):
-        unknown = ", ".join(repr(key) for key in sorted(error.extra_fields))
-        return f"unknown key {unknown}; the keys are {', '.join(field.name for field in fields(error.cl))}"
-    if isinstance(error, KeyError):
-        return "the key is missing"
-    if isinstance(error, SpikefoldError):
-        return str(error)
-    if get_origin(kind) is Literal:
-        value = str(error).partition(" not in literal")[0]
-        return f"{value!r}; it must be one of {', '.join(map(repr, get_args(kind)))}"
-    if get_origin(kind) is tuple:
-        length = "tables" if get_args(kind)[-1] is ... else f"{len(get_args(kind))} integers"
-        return f"it must be a list of {length}"
-    if is_dataclass(kind):
-        return "it must be a table"
-    return str(error)
+    return structure(table, Recipe, place)

@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-from spikefold.data.errors import NetworkError, SpikefoldError
 from spikefold.data.files import RECIPE, SUMMARY, write_text
-from spikefold.train.errors import TrainError
+from spikefold.train.errors import DivergenceError, TrainError
 from spikefold.train.evaluation import evaluate
 from spikefold.train.measures import ENERGY_TABLES
 from spikefold.train.recipe import parse_recipe
@@ -27,8 +26,6 @@ from spikefold.train.tables import Column, PaperTable, Row, Scale
 __all__ = ["OUTCOME", "RESULTS_JSON", "RESULTS_MARKDOWN", "reproduce"]
 
 OUTCOME, RESULTS_JSON, RESULTS_MARKDOWN = "outcome.json", "results.json", "results.md"
-DIVERGED = re.compile(r"epoch (\d+): the loss is (\S+);")
-NOT_FINITE = "it must be finite"
 FORMAT = 1
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -113,24 +110,14 @@ def _run(place: _Place, progress: Progress | None) -> Document:
                 recipe, folder, resume=folder.exists(), data_dir=place.data_dir,
                 progress=None if progress is None else lambda epoch: progress("epochs of this row", epoch.epoch, plan.train.epochs),
             )  # fmt: skip
-        except (TrainError, NetworkError) as error:
-            outcome["diverged"] = _divergence(error)
-            if not outcome["diverged"]:
-                raise
+        except DivergenceError as error:
+            outcome["diverged"] = str(error).partition(";")[0]
     if not outcome["diverged"]:
         evaluation = evaluate(folder, final=True, samples=place.test_samples or None, data_dir=place.data_dir, progress=progress)
         outcome |= {"summary": _read(folder / SUMMARY), "evaluation": evaluation.to_dict()}
     outcome |= {"hardware": _hardware(), "date": datetime.now(UTC).date().isoformat()}
     write_text(folder / OUTCOME, json.dumps(outcome, indent=2) + "\n")
     return outcome
-
-
-def _divergence(error: SpikefoldError) -> str:
-    """Return in words what diverged, empty where the error is of another kind."""
-    if found := DIVERGED.match(str(error)):
-        return f"loss not finite ({found[2]}) in epoch {found[1]}"
-    # Statistics can overflow while the loss is still a number; they are what no file takes.
-    return "loss finite, but not all that was learned" if isinstance(error, NetworkError) and str(error).endswith(NOT_FINITE) else ""
 
 
 def _read(path: Path) -> Document:

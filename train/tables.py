@@ -9,15 +9,13 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-import cattrs
-from cattrs.errors import ClassValidationError
-
 import spikefold
 from spikefold.data.errors import DataError
 from spikefold.data.toml import read_toml
 from spikefold.train.errors import RecipeError
-from spikefold.train.recipe import _converter, _reason, parse_recipe
+from spikefold.train.recipe import parse_recipe
 from spikefold.train.sections import check_range
+from spikefold.train.structure import structure
 
 __all__ = ["Axis", "Choice", "Column", "Detail", "Figure", "PaperTable", "Row", "Scale", "ScaleSettings", "find_table", "list_tables", "load_table"]
 
@@ -214,10 +212,4 @@ def load_table(path: Path) -> PaperTable:
         content = read_toml(path)
     except DataError as error:
         raise RecipeError(str(error)) from error
-    try:
-        table: PaperTable = _converter().structure(content, PaperTable)
-    except ClassValidationError as error:
-        first = cattrs.transform_error(error, path="table", format_exception=_reason)[0]
-        reason, _, where = first.rpartition(" @ ")
-        raise RecipeError(f"{path}: {where.removeprefix('table').removeprefix('.') or 'top level'}: {reason}") from error
-    return table
+    return structure(content, PaperTable, str(path))

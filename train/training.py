@@ -26,7 +26,7 @@ from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
 from spikefold.data.files import write_bytes
 from spikefold.train import losses
-from spikefold.train.errors import TrainError
+from spikefold.train.errors import DivergenceError, TrainError
 from spikefold.train.network import SpikingNetwork, events_to_input
 from spikefold.train.optimizers import make_optimizer
 from spikefold.train.processes import ALONE, Processes
@@ -232,8 +232,9 @@ def _train_epoch(
         if progress is not None:
             progress(f"epoch {epoch} of {settings.epochs}", seen * processes.count, full)
     total, right, seen = processes.totals(total, right, seen)
-    if not math.isfinite(total):
-        raise TrainError(f"epoch {epoch}: the loss is {total / seen}; a lower learning_rate than {settings.learning_rate} may help")
+    if not math.isfinite(total) or not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+        found = f"the loss is {total / seen}" if not math.isfinite(total) else "what was learned is not finite"
+        raise DivergenceError(f"epoch {epoch}: {found}; a lower learning_rate than {settings.learning_rate} may help")
     return total / seen, right / seen
 
 

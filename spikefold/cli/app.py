@@ -27,6 +27,7 @@ EXTRAS = {
     "tensorboard": "tensorboard",
     "PIL": "train",
     "matplotlib": "train",
+    "tomli_w": "train",
 }
 """The pip extra that brings each optional module."""
 

@@ -10,7 +10,7 @@ import spikefold.train.reproduce as reproducing
 from spikefold.data.datasets import load_dataset
 from spikefold.data.files import FINAL_EVALUATION
 from spikefold.train.compare import compare
-from spikefold.train.errors import TrainError
+from spikefold.train.errors import DivergenceError, TrainError
 from spikefold.train.evaluation import evaluate
 from spikefold.train.reproduce import reproduce
 from spikefold.train.results import about, result_tables
@@ -142,19 +142,19 @@ def test_a_row_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.Mon
         if folder.name == "bntt_1000":
             folder.mkdir(parents=True)
             (folder / "recipe.toml").write_text(recipe.read_text())
-            raise TrainError("epoch 2: the loss is nan; a lower learning_rate than 1000.0 may help")
+            raise DivergenceError("epoch 2: the loss is nan; a lower learning_rate than 1000.0 may help")
         return train(recipe, folder, **options)
 
     monkeypatch.setattr(reproducing, "train", diverging)
     table, out = load_table(write_table(tmp_path, more=RATES)), tmp_path / "tiny"
     document = reproduce(table, out)
-    assert [row["state"] for row in document["rows"]] == ["finished", "loss not finite (nan) in epoch 2", "finished", "finished"]
+    assert [row["state"] for row in document["rows"]] == ["finished", "epoch 2: the loss is nan", "finished", "finished"]
     assert document["rows"][1]["figures"] == {}
-    assert "loss not finite (nan) in epoch 2" in (out / "results.md").read_text()
+    assert "epoch 2: the loss is nan" in (out / "results.md").read_text()
     # The best is chosen by validation, among those that have an end.
     first, second = document["best"]
     assert (first["labels"], first["best"], first["figures"]) == (["BNTT"], "0.1", document["rows"][0]["figures"])
-    assert first["of"] == {"bntt_0.1": document["rows"][0]["figures"]["test_accuracy"], "bntt_1000": "loss not finite (nan) in epoch 2"}
+    assert first["of"] == {"bntt_0.1": document["rows"][0]["figures"]["test_accuracy"], "bntt_1000": "epoch 2: the loss is nan"}
     best = max(document["rows"][2:], key=lambda row: row["figures"]["validation_accuracy"])
     assert (second["best"], second["figures"]) == (best["labels"][1], best["figures"])
     title, columns, rows = result_tables(document)[1]
@@ -165,10 +165,9 @@ def test_a_row_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_losses_that_really_diverge_are_recognised(tmp_path: Path) -> None:
-    """The words that training ends with are what the row is known by."""
     changes = {"learning_rate = 0.1": 'learning_rate = 1000.0\nweight_scale = 1e4\ninit = "torch"', "6-{classes}": "{32r}*12-{classes}"}
     document = reproduce(load_table(write_table(tmp_path, changes=changes)), tmp_path / "tiny")
-    assert [row["state"].partition(" (")[0] for row in document["rows"]] == ["loss finite, but not all that was learned", "loss not finite"]
+    assert [row["state"].partition(": ")[2] for row in document["rows"]] == ["what was learned is not finite", "the loss is nan"]
 
 
 def test_other_errors_stop(tmp_path: Path) -> None:
