@@ -21,7 +21,7 @@ from spikefold.train.measures import Measures, measure
 from spikefold.train.network import SpikingNetwork
 from spikefold.train.neurons import hold
 from spikefold.train.norm import BNTT
-from spikefold.train.run import load_data
+from spikefold.train.run import enough_memory, load_data
 from spikefold.train.store import load_run
 from spikefold.train.training import inputs, repeatable, split
 
@@ -102,7 +102,7 @@ def evaluate(
     chosen = np.arange(len(data)) if final else split(len(data), recipe.train.validation, recipe.seed, recipe.train.subset)[1]
     if samples is not None and not 1 <= samples <= len(chosen):
         raise TrainError(f"samples: {samples}; there are {len(chosen)}, and at least 1 is needed")
-    with repeatable(recipe.seed, recipe.train.threads):
+    with enough_memory(str(folder)), repeatable(recipe.seed, recipe.train.threads):
         found = evaluate_network(module, data, recipe.input, chosen[:samples], split="test" if final else "validation", progress=progress)
     if samples is None:
         write_text(folder / (FINAL_EVALUATION if final else EVALUATION), json.dumps(found.to_dict(), indent=2) + "\n")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.autograd.function import once_differentiable
 
 from spikefold.train import kernels
 from spikefold.train.processes import all_reduce, several
@@ -106,6 +107,7 @@ class FusedLIF(torch.autograd.Function):
         return spikes.permute(0, 1, 4, 2, 3)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of current, gamma, beta and leak."""
         current, gamma, beta, leak, mean, inverse = ctx.saved_tensors

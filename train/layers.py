@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from spikefold.train.errors import TrainError
+from spikefold.train.precision import widened
 
 __all__ = ["AveragePool", "Conv2d", "Dense", "Integrate", "SpikeCount", "Synapses"]
 
@@ -76,7 +77,7 @@ class Integrate(nn.Module):
 
     def forward(self, current: torch.Tensor) -> torch.Tensor:
         """Return the scores."""
-        return current.mean(0).flatten(1)
+        return widened(current).mean(0).flatten(1)
 
 
 class SpikeCount(nn.Module):

@@ -88,15 +88,17 @@ def _stdp(
         raise TrainError(f"recipe {plan.name!r}: it has no [stdp]")
     if Processes.here().count > 1:
         raise TrainError("train method: 'stdp'; it runs in one process")
-    count = settings.samples or len(data)
+    chosen, _ = split(len(data), plan.train.validation, plan.seed, plan.train.subset)
+    count = settings.samples or len(chosen)
     batches = -(-count // settings.batch_size) * settings.epochs
 
     def report(done: StdpProgress) -> None:
         if progress is not None:
             progress(f"STDP, stage {done.stage + 1} of {len(settings.stages)}", done.batch, batches)
 
-    layers = train_stdp(data, plan.input, settings, timesteps=plan.timesteps, seed=plan.seed, threads=plan.train.threads, progress=report)
-    learned, coding = stdp_dataset(layers, data, plan.input, settings, timesteps=plan.timesteps, threads=plan.train.threads)
+    steps, threads = plan.timesteps, plan.train.threads
+    layers = train_stdp(data, plan.input, settings, timesteps=steps, seed=plan.seed, threads=threads, among=chosen, progress=report)
+    learned, coding = stdp_dataset(layers, data, plan.input, settings, timesteps=steps, threads=threads, among=chosen)
     features.fill(layers, coding.std)
     # The same modules without the layers in front, which are done learning: their activity is the classifier's data set.
     classifier = SpikingNetwork(*list(network.chain)[1:], timesteps=1)

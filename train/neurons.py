@@ -9,6 +9,7 @@ from torch import nn
 from spikefold.train import fused
 from spikefold.train.errors import TrainError
 from spikefold.train.norm import CurrentNorm
+from spikefold.train.precision import widened
 from spikefold.train.surrogate import TRIANGULAR, Surrogate, fire
 
 __all__ = ["LIF", "Reset", "hold", "lif_loop", "lif_step"]
@@ -88,9 +89,7 @@ class LIF(nn.Module):
         steps = len(current) if steps is None else steps
         if len(current) not in (1, steps):
             raise TrainError(f"LIF: {len(current)} timesteps in the current; {steps} are asked for")
-        if current.dtype in (torch.bfloat16, torch.float16):
-            # What autocast leaves behind a convolution; a potential adds up over time and wants more digits.
-            current = current.float()
+        current = widened(current)
         leak = torch.tensor(self._leak, dtype=torch.float64) if self.leak_logit is None else torch.sigmoid(self.leak_logit)
         if fused.fusable(current):
             affine = None if norm is None else norm.affine(current, steps)

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from spikefold.train import fused
 from spikefold.train.errors import TrainError
+from spikefold.train.precision import widened
 from spikefold.train.processes import added, several
 
 __all__ = ["BNTT", "EPS", "MOMENTUM", "BatchNorm", "CurrentNorm"]
@@ -100,6 +101,7 @@ class BNTT(CurrentNorm):
 
     def forward(self, current: torch.Tensor) -> torch.Tensor:
         """Return the normalised current."""
+        current = widened(current)
         self._check(current, len(current))
         if not self.training:
             return self.evaluate(current)
@@ -118,6 +120,7 @@ class BatchNorm(CurrentNorm):
 
     def forward(self, current: torch.Tensor) -> torch.Tensor:
         """Return the normalised current, [T, N, C, H, W] as given."""
+        current = widened(current)
         self._check(current, len(current))
         if not self.training:
             return self.evaluate(current)
@@ -127,6 +130,8 @@ class BatchNorm(CurrentNorm):
 def _global_moments(current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return mean and variance [C] of [N, C, H, W] over all processes, which gradients pass through, and the count of values."""
     x = current.transpose(0, 1).flatten(1)
-    count, total, squares = added(x.shape[1], x.sum(1), x.square().sum(1))
+    count, total = added(x.shape[1], x.sum(1))
     mean = total / count
-    return mean, (squares / count - mean**2).clamp(min=0), count
+    # About the mean: the squares themselves would hide a small variance beside a large mean.
+    _, squares = added(x.shape[1], (x - mean[:, None]).square().sum(1))
+    return mean, squares / count, count

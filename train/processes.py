@@ -100,14 +100,12 @@ def all_reduce(*sums: torch.Tensor) -> None:
             distributed.all_reduce(tensor)
 
 
-def added(count: int, total: torch.Tensor, squares: torch.Tensor) -> tuple[int, torch.Tensor, torch.Tensor]:
-    """Return a count, sums and sums of squares of one shape, added up over all processes; gradients pass through."""
+def added(count: int, total: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """Return a count and sums, added up over all processes; gradients pass through."""
     if not several():
-        return count, total, squares
-    sums = torch.cat([total.flatten(), squares.flatten(), total.new_tensor([count])])
-    whole = differentiable.all_reduce(sums)  # type: ignore[no-untyped-call]
-    first, second, number = whole.split([total.numel(), squares.numel(), 1])
-    return round(float(number)), first.reshape(total.shape), second.reshape(squares.shape)
+        return count, total
+    whole = differentiable.all_reduce(torch.cat([total.flatten(), total.new_tensor([count])]))  # type: ignore[no-untyped-call]
+    return round(float(whole[-1])), whole[:-1].reshape(total.shape)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from spikefold.train.errors import TrainError
+from spikefold.train.precision import widened
 from spikefold.train.processes import added
 
 __all__ = ["LAMBDA", "PSPNorm"]
@@ -66,6 +67,7 @@ class PSPNorm(nn.Module):
 
     def forward(self, psp: torch.Tensor) -> torch.Tensor:
         """Return the normalised potentials."""
+        psp = widened(psp)
         if psp.shape[2] != self.channels:
             raise TrainError(f"PSPNorm: {psp.shape[2]} channels in the input; it was made for {self.channels}")
         if self.over == "bn" and not self.training:
@@ -95,7 +97,10 @@ class PSPNorm(nn.Module):
         axes = (0, 1, 3, 4) if self.over == "bn" else (0, 2, 3, 4)
         count = math.prod(psp.shape[axis] for axis in axes)
         total, squares = psp.sum(axes, keepdim=True), psp.square().sum(axes, keepdim=True)
-        return (count, total, squares) if self.over == "ln" else added(count, total, squares)
+        if self.over == "ln":
+            return count, total, squares
+        everywhere, sums = added(count, torch.stack([total, squares]))
+        return everywhere, sums[0], sums[1]
 
     def _statistics(self, count: int, total: torch.Tensor, squares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return E[a] and the moment that the form divides by: E[a^2] or V[a]."""

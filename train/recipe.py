@@ -113,7 +113,11 @@ class Recipe:
             raise RecipeError(f"train classifier: 'stochmax'; the readout must be 'potential', it is {self.readout!r}")
         if self.readout == "spike_count" and self.layers[-1].neuron == "relu":
             raise RecipeError(f"layers[{len(self.layers) - 1}].neuron: 'relu'; the last layer's spikes are counted, so it must be 'spiking'")
+        if self.train.augment_crop >= min(self.input.shape[1:]) and self.train.augment_crop:
+            raise RecipeError(f"train augment_crop: {self.train.augment_crop}; it must be below the input's height and width, {self.input.shape[1:]}")
         if self.train.method == "stdp":
+            if self.norm.kind == "bntt":
+                raise RecipeError("norm kind: 'bntt'; the classifier behind [stdp] runs in one timestep, so 'none' or 'bn' is needed")
             spiking = next((i for i, layer in enumerate(self.layers[:-1]) if layer.neuron != "relu"), None)
             if spiking is not None or self.readout != "potential":
                 where = f"readout: {self.readout!r}" if spiking is None else f"layers[{spiking}].neuron: 'spiking'"

@@ -29,6 +29,8 @@ from spikefold.train.training import Epoch, FitResult, Progress, repeatable
 __all__ = ["CHECKPOINT", "LOG", "TrainResult", "load_data", "train"]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+SET_ASIDE = "set-aside"
+"""What tells a run that ``force`` has put aside from one that a user has named like that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +82,13 @@ def train(
         seconds = time.perf_counter() - start
         provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}
         if processes.first:
-            model, reason = save_network(module.cpu(), plan, out, data.class_names, provenance)
+            with enough_memory(str(recipe)):
+                model, reason = save_network(module.cpu(), plan, out, data.class_names, provenance)
             summary = _summary(plan, module, fitted, processes.count, device.type) | {
                 "model": model.name, "model_sha256": _sha256(model.read_bytes()), "not_exported": reason, "seconds": round(seconds, 1),
             }  # fmt: skip
             write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
-            if (_previous(out) / RECIPE).is_file():
+            if (_previous(out) / SET_ASIDE).is_file():
                 shutil.rmtree(_previous(out))
         processes.wait()
     found = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
@@ -175,11 +178,12 @@ def _set_aside(out: Path) -> None:
     check_replaceable(out)
     previous = _previous(out)
     if previous.exists():
-        if not (previous / RECIPE).is_file():
-            raise TrainError(f"{previous}: it is not the folder of a training run, so it is left alone; move it to replace {out}")
+        if not (previous / SET_ASIDE).is_file():
+            raise TrainError(f"{previous}: it is no run that an earlier --force put aside, so it is left alone; move it to replace {out}")
         shutil.rmtree(previous if (out / SUMMARY).is_file() else out)
     if out.exists():
         out.rename(previous)
+        write_text(previous / SET_ASIDE, f"replaced by {out.name}\n")
 
 
 def _learn(
@@ -210,6 +214,7 @@ def _summary(plan: Recipe, module: SpikingNetwork, fitted: FitResult, processes:
         "weights": sum(weights.values()),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "validation_accuracy": fitted.best.validation_accuracy,
+        "validated": "its ANN" if plan.train.method == "conversion" else "the network",
         "best_epoch": fitted.best.epoch,
         "epochs": len(fitted.epochs),
         "training_seconds": round(sum(epoch.seconds for epoch in fitted.epochs), 1),

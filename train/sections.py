@@ -246,8 +246,8 @@ class TrainSettings:
             ("augment_crop", 0, 64), ("samples_per_epoch", 0, 10**9), ("subset", 0, 10**9), ("weight_scale", 1e-3, 1e4),
         ):  # fmt: skip
             check_range(f"train {key}", getattr(self, key), low, high)
-        if self.amsgrad and self.optimizer == "sgd":
-            raise RecipeError("train amsgrad: true; only adam and adabelief take it, this is sgd")
+        if self.amsgrad and self.optimizer != "adam":
+            raise RecipeError(f"train amsgrad: true; only adam takes it, this is {self.optimizer}")
         if self.false_rate >= self.true_rate:
             raise RecipeError(f"train false_rate: {self.false_rate}; it must be below true_rate, {self.true_rate}")
         if self.loss == "spike_count" and (self.label_smoothing or self.classifier == "stochmax"):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from spikefold.train.errors import TrainError
+from spikefold.train.precision import widened
 from spikefold.train.surrogate import SURROGATES, Surrogate
 
 __all__ = ["PSP", "SRM", "Refractory", "psp", "srm_step"]
@@ -132,7 +133,7 @@ class PSP(nn.Module):
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:
         """Return the potentials of every timestep."""
-        return psp(spikes, self.tau_s)
+        return psp(widened(spikes), self.tau_s)
 
     def extra_repr(self) -> str:
         """Describe the parameter."""
@@ -165,7 +166,7 @@ class SRM(nn.Module):
 
     def forward(self, current: torch.Tensor) -> torch.Tensor:
         """Return the spikes of every timestep."""
-        spikes: torch.Tensor = SpikeResponse.apply(current, self.threshold, self.tau_r, self.refractory, self.surrogate)  # type: ignore[no-untyped-call]
+        spikes: torch.Tensor = SpikeResponse.apply(widened(current), self.threshold, self.tau_r, self.refractory, self.surrogate)  # type: ignore[no-untyped-call]
         return spikes
 
     def extra_repr(self) -> str:

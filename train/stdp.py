@@ -151,29 +151,30 @@ def train_layer(
 
 def train_stdp(
     dataset: Dataset, coding: InputCoding, settings: StdpSettings, *, timesteps: int, seed: int, threads: int = 1,
-    layers: Sequence[StdpLayer] = (), progress: Callable[[StdpProgress], None] | None = None,
+    among: Int | None = None, layers: Sequence[StdpLayer] = (), progress: Callable[[StdpProgress], None] | None = None,
 ) -> tuple[StdpLayer, ...]:  # fmt: skip
     """Return every stage trained on a training split, the first ones as given by ``layers``: a run goes on after any of them.
 
-    ``settings.samples`` samples, drawn by the seed, are shown in each epoch in another order and, with epochs counted from 1, as events
-    drawn with the number ``i + epoch * len(dataset)``, as in :func:`spikefold.train.training.fit`. Labels are not looked at. The number of
-    ``threads`` changes the order of sums, so the last bits of the weights.
+    ``settings.samples`` samples, drawn by the seed from ``among`` (indices; None: all), are shown in each epoch in another order and, with
+    epochs counted from 1, as events drawn with the number ``i + epoch * len(dataset)``, as in :func:`spikefold.train.training.fit`. Labels
+    are not looked at. The number of ``threads`` changes the order of sums, so the last bits of the weights.
     """
     stage_shapes(settings, dataset.shape)
-    if settings.samples > len(dataset):
-        raise TrainError(f"STDP samples: {settings.samples}; data set {dataset.name!r} has {len(dataset)}")
+    some = np.arange(len(dataset)) if among is None else among
+    if settings.samples > len(some):
+        raise TrainError(f"STDP samples: {settings.samples}; of data set {dataset.name!r} there are {len(some)} to train on")
     trained = list(layers)
     for i, stage in enumerate(settings.stages[len(trained) :], start=len(trained)):
         channels = settings.stages[i - 1].out if i else dataset.shape[0]
         layer = new_layer(stage, channels, settings, generator_for(seed, i, 0))
-        batches = _batches(dataset, coding, settings, timesteps, seed)
+        batches = _batches(dataset, some, coding, settings, timesteps, seed)
         with repeatable(seed, threads):
             trained.append(train_layer(layer, tuple(trained), batches, settings, seed=seed, progress=progress))
     return tuple(trained)
 
 
-def _batches(dataset: Dataset, coding: InputCoding, settings: StdpSettings, timesteps: int, seed: int) -> Iterator[torch.Tensor]:
-    chosen = sample_order(seed, 0, len(dataset))[: settings.samples or len(dataset)]
+def _batches(dataset: Dataset, some: Int, coding: InputCoding, settings: StdpSettings, timesteps: int, seed: int) -> Iterator[torch.Tensor]:
+    chosen = some[sample_order(seed, 0, len(some))][: settings.samples or len(some)]
     for epoch in range(1, settings.epochs + 1):
         order = chosen[sample_order(seed, epoch, len(chosen))]
         for start in range(0, len(order), settings.batch_size):
@@ -183,12 +184,12 @@ def _batches(dataset: Dataset, coding: InputCoding, settings: StdpSettings, time
 
 def stdp_dataset(
     layers: Sequence[StdpLayer], dataset: Dataset, coding: InputCoding, settings: StdpSettings, *, timesteps: int, threads: int = 1,
-    like: InputCoding | None = None,
+    among: Int | None = None, like: InputCoding | None = None,
 ) -> tuple[Dataset, InputCoding]:  # fmt: skip
     """Return the features of a split as a data set of float images, and the coding that ``fit`` and ``predict`` take them with.
 
-    The coding is direct, with the largest feature of the split as its largest payload; for a test split, ``like`` is the training
-    split's. The classifier's ``timesteps`` is 1. Events are keyed by the sample's index in its split.
+    The coding is direct, with the largest feature of the samples ``among`` (indices; None: all) as its largest payload; for a test
+    split, ``like`` is the training split's. The classifier's ``timesteps`` is 1. Events are keyed by the sample's index in its split.
     """
     parts = []
     for start in range(0, len(dataset), FEATURE_BATCH):
@@ -198,9 +199,9 @@ def stdp_dataset(
             parts.append(features(layers, events, settings).numpy())
     images = np.concatenate(parts)
     if like is None:
-        levels = 2 ** (FEATURE_PAYLOAD_BITS - 1) - 1
+        levels, largest = 2 ** (FEATURE_PAYLOAD_BITS - 1) - 1, float((images if among is None else images[among]).max())
         like = InputCoding(
-            shape=feature_shape(settings, dataset.shape), coding="direct", mean=0.0, std=float(images.max()) or 1.0, scale=float(levels),
+            shape=feature_shape(settings, dataset.shape), coding="direct", mean=0.0, std=largest or 1.0, scale=float(levels),
             payload_bits=FEATURE_PAYLOAD_BITS, seed=coding.seed,
         )  # fmt: skip
     return replace(dataset, name=f"{dataset.name}, STDP features", images=images), like

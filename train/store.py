@@ -4,6 +4,7 @@ A chain of LIF layers is kept as a float network, the hand-over to quantisation.
 connections, shared weights, ReLU, stochmax) is kept as the module's own tensors, named as the module names them.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,13 +47,22 @@ def load_run(folder: Path) -> tuple[Recipe, SpikingNetwork]:
         raise TrainError(f"{folder}: it is not the folder of a training run (it has no {RECIPE})")
     recipe = load_recipe(folder / RECIPE)
     module = build_network(recipe).double().eval()
+    sha256 = hashlib.sha256((folder / RECIPE).read_bytes()).hexdigest()
     if (folder / WEIGHTS).is_file():
-        _load_weights(module, folder / WEIGHTS)
+        _load_weights(module, folder / WEIGHTS, sha256)
     elif (folder / MODEL).is_file():
-        _fill(module, load_float(folder / MODEL), folder / MODEL)
+        network = load_float(folder / MODEL)
+        _check_recipe(network.provenance, sha256, folder / MODEL)
+        _fill(module, network, folder / MODEL)
     else:
         raise TrainError(f"{folder}: neither {MODEL} nor {WEIGHTS} is in it; is the run finished? (train --resume goes on with it)")
     return recipe, module
+
+
+def _check_recipe(provenance: Mapping[str, object], sha256: str, path: Path) -> None:
+    """Raise a TrainError where a network is not that of the recipe beside it: a leak, say, is in the recipe alone."""
+    if provenance.get("recipe_sha256") != sha256:
+        raise TrainError(f"{path}: it was trained by another recipe than the {RECIPE} beside it (recipe_sha256 differs)")
 
 
 def _save_weights(module: nn.Module, path: Path, provenance: Mapping[str, str]) -> Path:
@@ -74,11 +84,13 @@ def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _load_weights(module: nn.Module, path: Path) -> None:
+def _load_weights(module: nn.Module, path: Path, sha256: str) -> None:
     header, tensors = tensor_file.read(path)
     body = header.get(KIND)
     if header.get("kind") != KIND or not isinstance(body, dict) or body.get("format_version") != FORMAT_VERSION:
         raise TrainError(f"{path}: it does not hold the weights of a run in format {FORMAT_VERSION}")
+    provenance = body.get("provenance")
+    _check_recipe(provenance if isinstance(provenance, dict) else {}, sha256, path)
     own = _tensors(module)
     if tensors.keys() != own.keys():
         odd = sorted(tensors.keys() ^ own.keys())[0]

@@ -57,7 +57,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitResult:
-    """Every epoch, and the one that the module was left at: the one with the least loss on the validation samples (of two, the later)."""
+    """Every epoch, and the one that the module was left at: the best on the validation samples, of two the later."""
 
     epochs: tuple[Epoch, ...]
     best: Epoch
@@ -148,12 +148,15 @@ def fit(
     after each batch. A checkpoint of another run, and losses that are no longer numbers, are TrainErrors.
 
     Under ``torchrun``, every batch is shared out among the processes and the gradients are averaged, so that the result is that of
-    one process but for the order of sums; only the first process writes and reports.
+    one process but for the order of sums, and for what the network itself draws at random; only the first process writes and reports,
+    and all must see its folder.
     """
     processes = Processes.here()
     if settings.batch_size % processes.count:
         raise TrainError(f"batch_size: {settings.batch_size}; it must be a multiple of the {processes.count} processes")
     train, held = split(len(dataset), settings.validation, seed, settings.subset)
+    if len(held) < processes.count or (len(train) < settings.batch_size and processes.count > 1):
+        raise TrainError(f"{len(train)} samples to train on and {len(held)} held back; {processes.count} processes need more of both")
     optimizer = make_optimizer(module, settings)
     shapes = [(key, list(value.shape)) for key, value in module.state_dict().items()]
     signature = repr((settings, coding, timesteps, seed, dataset.name, dataset.images.shape, shapes))
@@ -166,7 +169,9 @@ def fit(
         replica = processes.replica(module)
         for epoch in range(len(state["log"]) + 1, settings.epochs + 1):
             start = time.perf_counter()
-            torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+            # What is drawn within the network (dropout, stochmax) differs between processes, as between the samples of a batch.
+            words = [seed, epoch] if processes.first else [seed, epoch, processes.rank]
+            torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
             order = train[sample_order(seed, epoch, len(train))][: settings.samples_per_epoch or None]
             loss, accuracy = _train_epoch(
                 replica, dataset, coding, settings, optimizer, timesteps, order, epoch, seed, processes, batch_progress
@@ -177,6 +182,8 @@ def fit(
                 validation_loss=float(functional.cross_entropy(scores, labels)), validation_accuracy=_accuracy(scores, labels),
                 seconds=time.perf_counter() - start,
             )  # fmt: skip
+            if not math.isfinite(entry.validation_loss):
+                raise DivergenceError(f"epoch {epoch}: the validation loss is {entry.validation_loss}; a lower learning_rate may help")
             state["log"].append(asdict(entry))
             if state["best"] == 0 or _better(entry, state["log"][state["best"] - 1], settings):
                 state["best"] = epoch

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, show
+from spikefold.data.errors import DataError
 from spikefold.data.files import SUMMARY, write_text
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def train(recipe: str, out: Path, resume: bool, force: bool, data_dir: Path | No
         return
     report = Report(json.loads((out / SUMMARY).read_text(encoding="utf-8")))
     rows: list[tuple[str, object]] = [
-        ("validation accuracy", result.best.validation_accuracy),
+        (f"validation accuracy of {report.document['validated']}", result.best.validation_accuracy),
         ("best epoch", result.best.epoch),
         ("network", result.model.name),
         ("seconds", f"{result.seconds:.1f}"),
@@ -94,6 +95,8 @@ def evaluate(run: Path, final: bool, samples: int | None, data_dir: Path | None,
     """
     from spikefold.train.evaluation import evaluate as run_evaluation
 
+    if plot is not None and not plot.parent.is_dir():
+        raise DataError(f"{plot}: the folder {plot.parent} does not exist")
     with progress_bar() as progress:
         evaluation = run_evaluation(run, final=final, samples=samples, data_dir=data_dir, progress=progress)
     found = evaluation.to_dict()

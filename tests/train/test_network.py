@@ -8,10 +8,10 @@ from torch import nn
 from spikefold.quantize.float_network import evaluate
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.export import to_float_network
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
+from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
 from spikefold.train.network import SpikingNetwork, build_network, events_to_input
 from spikefold.train.neurons import LIF
-from spikefold.train.norm import BNTT, BatchNorm
+from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
 from spikefold.train.recipe import parse_recipe
 from tests.train.chains import CLASS_NAMES, TIMESTEPS, chain, coding, spikes_of
 from tests.train.recipes import recipe_text
@@ -119,3 +119,26 @@ def test_recipe_whose_readout_is_a_map_is_refused() -> None:
     )
     with pytest.raises(RecipeError, match=r"layers\[2\]: the readout has the shape \(10, 8, 8\)"):
         build_network(parse_recipe(text, "r"))
+
+
+def test_tdbn_starts_at_alpha_times_the_threshold() -> None:
+    text = recipe_text(norm="tdbn").replace("leak = 0.9", "leak = 0.9\nthreshold = 4.0").replace('kind = "tdbn"', 'kind = "tdbn"\nalpha = 0.5')
+    gammas = [part.gamma for part in build_network(parse_recipe(text, "recipe")).modules() if isinstance(part, CurrentNorm)]
+    assert len(gammas) == 2
+    assert all((gamma == 2.0).all() for gamma in gammas)
+
+
+@pytest.mark.parametrize("kind", ["bntt", "bn", "psp-bn", "psp-ln"])
+def test_potentials_stay_float32_under_autocast(kind: str) -> None:
+    """Whatever a product of half precision goes into widens it: neurons, norms, the sums of the readout."""
+    text = recipe_text(norm=kind) if kind.startswith("b") else recipe_text(norm=kind).replace("leak = 0.9", 'kind = "srm"\ntau_s = 2.0')
+    network = build_network(parse_recipe(text.replace('name = "first"', 'name = "first"\nneuron = "relu"') if kind == "bn" else text, "recipe"))
+    seen: set[torch.dtype] = set()
+    for part in network.chain:
+        if not isinstance(part, Synapses | nn.ReLU):
+            part.register_forward_hook(lambda module, args, output: seen.add(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = network(torch.rand(3, 4, 1, 8, 8))
+    assert seen == {torch.float32}
+    scores.sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters() if parameter.grad is not None)

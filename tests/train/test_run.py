@@ -94,7 +94,7 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path, recipe: Path) ->
             train(recipe, own / "thesis.tex", **options)
     own.rename(tmp_path / "run.previous")
     train(recipe, tmp_path / "run")
-    with pytest.raises(TrainError, match=r"run\.previous: it is not the folder of a training run"):
+    with pytest.raises(TrainError, match=r"run\.previous: it is no run that an earlier --force put aside"):
         train(recipe, tmp_path / "run", force=True)
     assert (tmp_path / "run" / "model.safetensors").exists()
     assert (tmp_path / "run.previous" / "thesis.tex").read_text() == "years of work"
@@ -144,3 +144,13 @@ def test_force_never_moves_the_current_folder(tmp_path: Path, recipe: Path, monk
         with pytest.raises(SpikefoldError, match="never replaced"):
             train(recipe, out, force=True)
     assert (folder / "recipe.toml").read_text() == "old"
+
+
+def test_a_folder_that_is_only_named_previous_is_kept(tmp_path: Path, recipe: Path) -> None:
+    train(recipe, tmp_path / "keep")
+    (tmp_path / "keep").rename(tmp_path / "run.previous")
+    train(recipe, tmp_path / "run")
+    assert (tmp_path / "run.previous" / "model.safetensors").is_file()
+    with pytest.raises(TrainError, match=r"run\.previous: it is no run that an earlier --force put aside, so it is left alone"):
+        train(recipe, tmp_path / "run", force=True)
+    assert (tmp_path / "run" / "model.safetensors").is_file()

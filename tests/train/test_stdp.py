@@ -421,7 +421,7 @@ def test_bad_input() -> None:
     settings = Settings(stages=(StdpStage(out=1, kernel=1, threshold=1.0),), samples=99)
     with pytest.raises(TrainError, match="STDP: an input event below 0"):
         learn_batch(new_layer(settings.stages[0], 1, settings, rng()), (), -torch.ones(2, 1, 1, 1, 1), settings, rng())
-    with pytest.raises(TrainError, match="STDP samples: 99; data set 'digits' has 20"):
+    with pytest.raises(TrainError, match="STDP samples: 99; of data set 'digits' there are 20 to train on"):
         train_stdp(part("train", 20), DIGITS, settings, timesteps=2, seed=0)
 
 

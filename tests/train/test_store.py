@@ -1,5 +1,6 @@
 """A run's network is kept and comes back the same, whatever its kind."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,12 @@ def trained(text: str) -> SpikingNetwork:
     return module.eval()
 
 
-def stored(tmp_path: Path, text: str) -> tuple[SpikingNetwork, str]:
+def stored(tmp_path: Path, text: str, beside: str = "") -> tuple[SpikingNetwork, str]:
+    """Write the network of a recipe, and that recipe, or another that it claims to be of, beside it."""
     module = trained(text)
-    (tmp_path / "recipe.toml").write_text(text)
-    _, reason = save_network(module, parse_recipe(text, "recipe"), tmp_path, CLASSES, {"seed": "1"})
+    (tmp_path / "recipe.toml").write_text(beside or text)
+    provenance = {"recipe_sha256": hashlib.sha256((tmp_path / "recipe.toml").read_bytes()).hexdigest()}
+    _, reason = save_network(module, parse_recipe(text, "recipe"), tmp_path, CLASSES, provenance)
     return module, reason
 
 
@@ -70,15 +73,14 @@ def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(SRM)
     with pytest.raises(TrainError, match=r"neither model\.safetensors nor weights\.safetensors is in it; is the run finished\?"):
         load_run(tmp_path)
-    stored(tmp_path, SRM)
     for old, new, words in (
         ("out = 6", "out = 7", r"tensor 'chain\.\d+\.weight': shape \[6, 64\]; the recipe beside it says \[7, 64\]"),
         ('"psp-bn"', '"psp-ln"', r"the tensor '.*running.*' is unknown"),
     ):
-        (tmp_path / "recipe.toml").write_text(SRM.replace(old, new))
+        stored(tmp_path, SRM, SRM.replace(old, new))
         with pytest.raises(TrainError, match=words):
             load_run(tmp_path)
-    (tmp_path / "recipe.toml").write_text(SRM)
+    stored(tmp_path, SRM)
     header, tensors = tensor_file.read(tmp_path / "weights.safetensors")
     for thresholds in ([1.0], 1.0):
         tensor_file.write(tmp_path / "weights.safetensors", tensors, header | {"weights": header["weights"] | {"thresholds": thresholds}})
@@ -88,13 +90,38 @@ def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(SpikefoldError, match=r"weights\.safetensors"):
         load_run(tmp_path)
     (tmp_path / "weights.safetensors").unlink()
-    stored(tmp_path, BIASED)
-    (tmp_path / "recipe.toml").write_text(BIASED.replace("out = 6", "out = 7"))
-    with pytest.raises(TrainError, match=r"layer 'dense2' weights: shape \[6, 64\]; the recipe beside it says \[7, 64\]"):
+    last = '[[layers]]\nkind = "dense"\nout = 10\n'
+    more = BIASED.replace(last, '[[layers]]\nkind = "dense"\nout = 6\n' + last)
+    for beside, words in (
+        (BIASED.replace("out = 6", "out = 7"), r"layer 'dense2' weights: shape \[6, 64\]; the recipe beside it says \[7, 64\]"),
+        (more, r"model\.safetensors: layer 'dense3' weights: shape \[10, 6\]; the recipe beside it says \[6, 6\]"),
+    ):
+        stored(tmp_path, BIASED, beside)
+        with pytest.raises(TrainError, match=words):
+            load_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", [BIASED, SRM], ids=["float network", "weights"])
+def test_another_recipe_beside_the_network_is_refused(tmp_path: Path, text: str) -> None:
+    """A leak or a reset is in the recipe alone, so nothing else would tell."""
+    stored(tmp_path, text)
+    (tmp_path / "recipe.toml").write_text(text + "# a remark\n")
+    with pytest.raises(TrainError, match=r"it was trained by another recipe than the recipe\.toml beside it"):
         load_run(tmp_path)
-    extra = '[[layers]]\nkind = "dense"\nout = 5\n[train]'
-    (tmp_path / "recipe.toml").write_text(
-        BIASED.replace('[[layers]]\nkind = "dense"\nout = 10\n[train]', '[[layers]]\nkind = "dense"\nout = 6\n' + extra)
+
+
+def test_thresholds_of_shared_layers_come_back(tmp_path: Path) -> None:
+    text = recipe_text().replace(
+        'kind = "dense"\nout = 6\npool = 2',
+        'kind = "conv2d"\nout = 4\nkernel = 3\npadding = 1\n[[layers]]\nkind = "conv2d"\nout = 4\nkernel = 3\npadding = 1\nweights = "conv2"',
     )
-    with pytest.raises(TrainError, match=r"model\.safetensors: layer"):
-        load_run(tmp_path)
+    module = trained(text)
+    for i, part in enumerate(part for part in module.chain if hasattr(part, "threshold")):
+        part.threshold = 1.5 + i
+    (tmp_path / "recipe.toml").write_text(text)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    path, reason = save_network(module, parse_recipe(text, "recipe"), tmp_path, CLASSES, {"recipe_sha256": sha256})
+    assert path.name == "weights.safetensors"
+    assert "its weights stand in an earlier place too" in reason
+    _, back = load_run(tmp_path)
+    assert [part.threshold for part in back.chain if hasattr(part, "threshold")] == [1.5, 2.5, 3.5]

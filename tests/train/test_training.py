@@ -11,7 +11,7 @@ from torch import nn
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
 from spikefold.quantize.float_network import evaluate
-from spikefold.train.errors import TrainError
+from spikefold.train.errors import DivergenceError, TrainError
 from spikefold.train.export import to_float_network
 from spikefold.train.layers import Dense, Integrate
 from spikefold.train.network import SpikingNetwork
@@ -156,3 +156,90 @@ def test_bad_checkpoints_and_losses(tmp_path: Path) -> None:
         run(SpikingNetwork(Dense(9, 3), Integrate(), timesteps=T), replace(SETTINGS, learning_rate=1e3, weight_decay=1.0, momentum=1.0, batch_size=2))
     with pytest.raises(TrainError, match="Integrate has no parameters to train"):
         predict(Integrate(), data(), CODING, T, np.arange(3))
+
+
+class Watched(nn.Module):
+    """A classifier of images that keeps what it was shown while training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timesteps = 1
+        self.classify = nn.Linear(9, 3)
+        self.shown: list[torch.Tensor] = []
+        self.dtypes: set[torch.dtype] = set()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.classify(x[0].flatten(1))
+        if self.training:
+            self.shown.append(x[0].clone())
+            self.dtypes.add(scores.dtype)
+        return scores.float()
+
+
+DIRECT = replace(CODING, coding="direct", std=1.0, scale=80.0, payload_bits=8)
+
+
+def watch(**changes: object) -> Watched:
+    network = Watched()
+    settings = replace(SETTINGS, epochs=2, batch_size=8, validation=0.2, **changes)
+    fit(network, data(100), DIRECT, settings, timesteps=1, seed=11)
+    return network
+
+
+def rows(shown: list[torch.Tensor]) -> set[tuple[float, ...]]:
+    return {tuple(image.flatten().tolist()) for image in torch.cat(shown)}
+
+
+def test_an_epoch_shows_all_or_so_many_samples() -> None:
+    everything = watch()
+    assert sum(map(len, everything.shown)) == 2 * 80
+    assert len(rows(everything.shown)) == 80
+    some = watch(samples_per_epoch=24)
+    first, second = rows(some.shown[:3]), rows(some.shown[3:])
+    assert (sum(map(len, some.shown)), len(first), len(second)) == (48, 24, 24)
+    # Others in each epoch, of all that there are to train on.
+    assert first != second
+    assert first | second < rows(everything.shown)
+    few = watch(subset=50)
+    assert len(rows(few.shown)) == 40
+    with pytest.raises(TrainError, match="subset: 101 samples; there are 100"):
+        watch(subset=101)
+
+
+def test_images_are_moved_anew_in_every_epoch() -> None:
+    plain, moved = watch(), watch(augment_crop=1, augment_flip=True)
+    first, second = rows(moved.shown[:10]), rows(moved.shown[10:])
+    assert rows(plain.shown[:10]) == rows(plain.shown[10:])
+    assert first != second
+    assert len(first - rows(plain.shown)) > 40
+    again = watch(augment_crop=1, augment_flip=True)
+    assert all(torch.equal(a, b) for a, b in zip(moved.shown, again.shown, strict=True))
+
+
+def test_mixed_precision_is_for_training_alone() -> None:
+    assert watch().dtypes == {torch.float32}
+    assert watch(amp=True).dtypes == {torch.bfloat16}
+
+
+def test_the_best_epoch_is_what_is_left() -> None:
+    """Labels that say nothing are learned by heart, so an early epoch is the best on others; the module is as it was then."""
+    network, seen = module(), {}
+    noise = replace(data(), labels=np.random.default_rng(1).integers(0, 3, 120))
+
+    def keep(epoch: Epoch) -> None:
+        seen[epoch.epoch] = {key: value.clone() for key, value in network.state_dict().items()}
+
+    settings = replace(SETTINGS, epochs=6, learning_rate=0.5, schedule="constant")
+    found = fit(network, noise, CODING, settings, timesteps=T, seed=11, progress=keep)
+    assert found.best.epoch < 6
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, seen[found.best.epoch][key])
+
+
+def test_a_validation_loss_that_is_no_number_ends_training() -> None:
+    class Broken(Watched):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) if self.training else super().forward(x) * torch.nan
+
+    with pytest.raises(DivergenceError, match="epoch 1: the validation loss is nan"):
+        fit(Broken(), data(100), DIRECT, SETTINGS, timesteps=1, seed=11)
