@@ -16,7 +16,7 @@ from spikefold.train.network import build_network
 from spikefold.train.recipe import Recipe, load_recipe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("digits", "fashion_mnist")
+NAMES = ("digits", "fashion_mnist", "fashion_mnist_ecp5")
 
 
 def model(name: str) -> tuple[FloatNetwork, dict, Recipe]:
