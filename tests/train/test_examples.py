@@ -14,6 +14,8 @@ from spikefold.quantize.float_file import load_float
 from spikefold.quantize.float_network import FloatNetwork, float_accuracy
 from spikefold.train.network import build_network
 from spikefold.train.recipe import Recipe, load_recipe
+from spikefold.train.srm import SRM
+from spikefold.train.store import load_run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("digits", "fashion_mnist", "fashion_mnist_ecp5")
@@ -37,6 +39,17 @@ def test_model_summary_and_recipe_agree(name: str) -> None:
     assert [layer.weights.shape for layer in network.layers] == weights
     assert summary["weights"] == sum(layer.weights.size for layer in network.layers)
     assert (folder / "model.safetensors").stat().st_size < 1 << 20
+
+
+def test_model_of_srm_neurons_is_that_of_its_recipe() -> None:
+    folder = EXAMPLES / "models" / "fashion_mnist_srm"
+    assert (folder / "recipe.toml").read_bytes() == (EXAMPLES / "recipes" / "fashion_mnist_srm.toml").read_bytes()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest() == summary["model_sha256"]
+    recipe, network = load_run(folder)
+    assert summary["weights"] == sum(parameter.numel() for parameter in network.parameters()) == 54_544
+    assert sum(isinstance(part, SRM) for part in network.chain) == 3
+    assert recipe.norm.kind == "psp-bn"
 
 
 def test_digits_model_is_small_and_as_accurate_as_said() -> None:
