@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +26,7 @@ from spikefold.train.sections import (
     default_name,
     place_layers,
 )  # fmt: skip
+from spikefold.train.shipped import find_shipped
 from spikefold.train.stdp_settings import StdpSettings, feature_shape
 from spikefold.train.structure import structure
 
@@ -157,18 +157,8 @@ def list_recipes() -> tuple[Path, ...]:
 
 
 def find_recipe(recipe: str | Path) -> Path:
-    """Return the path of a recipe that is given by its path, or by its name if it is one that comes with Spikefold.
-
-    What is no file, has no folder and does not end in .toml is a name; an unknown one is a RecipeError that lists near ones.
-    """
-    path = Path(recipe)
-    if path.is_file() or path.suffix == ".toml" or len(path.parts) != 1:
-        return path
-    names = {shipped.stem: shipped for shipped in list_recipes()}
-    if path.name in names:
-        return names[path.name]
-    near = get_close_matches(path.name, names, n=5, cutoff=0.4) or sorted(names)
-    raise RecipeError(f"{path}: there is no such file, and no recipe of that name; the nearest are {', '.join(near)}")
+    """Return the path of a recipe that is given by its path, or by its name if it is one that comes with Spikefold."""
+    return find_shipped(recipe, list_recipes(), "recipe")
 
 
 def load_recipe(path: Path) -> Recipe:

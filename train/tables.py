@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -15,6 +14,7 @@ from spikefold.data.toml import read_toml
 from spikefold.train.errors import RecipeError
 from spikefold.train.recipe import parse_recipe
 from spikefold.train.sections import check_range
+from spikefold.train.shipped import find_shipped
 from spikefold.train.structure import structure
 
 __all__ = ["Axis", "Choice", "Column", "Detail", "Figure", "PaperTable", "Row", "Scale", "ScaleSettings", "find_table", "list_tables", "load_table"]
@@ -196,14 +196,7 @@ def list_tables() -> tuple[Path, ...]:
 
 def find_table(table: str | Path) -> Path:
     """Return the path of a table that is given by its path, or by its name if it is one that comes with Spikefold."""
-    path = Path(table)
-    if path.is_file() or path.suffix == ".toml" or len(path.parts) != 1:
-        return path
-    names = {shipped.stem: shipped for shipped in list_tables()}
-    if path.name in names:
-        return names[path.name]
-    near = get_close_matches(path.name, names, n=5, cutoff=0.4) or sorted(names)
-    raise RecipeError(f"{path}: there is no such file, and no table of that name; the nearest are {', '.join(near)}")
+    return find_shipped(table, list_tables(), "table")
 
 
 def load_table(path: Path) -> PaperTable:
