@@ -52,6 +52,8 @@ def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Op
     parameters, rate, decay = module.parameters(), settings.learning_rate, settings.weight_decay
     if settings.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, amsgrad=settings.amsgrad)
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, amsgrad=settings.amsgrad)
     if settings.optimizer == "adabelief":
         return AdaBelief(parameters, lr=rate, weight_decay=decay)
     return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay)

@@ -211,6 +211,7 @@ class TrainSettings:
     the order of sums, so the last bits of the result. ``samples_per_epoch`` random samples make an epoch, and ``subset``
     samples in all are trained on (0: all). The loss ``spike_count`` wants ``true_rate`` spikes a timestep of the right class
     and ``false_rate`` of the others (the defaults are those of SLAYER's N-MNIST example: 60 and 10 spikes in 300 timesteps).
+    ``weight_decay`` is added to the gradient; ``adamw`` takes it off the weights, times the learning rate, beside the step.
     ``init`` is xavier-uniform with a gain of 2 (Kim and Panda 2021, code) or PyTorch's own, times ``weight_scale``.
     ``augment_crop`` is the padding in pixels before a random crop of the old size.
     """
@@ -219,7 +220,7 @@ class TrainSettings:
     batch_size: int
     learning_rate: float
     method: Literal["bptt", "conversion", "stdp"] = "bptt"
-    optimizer: Literal["sgd", "adam", "adabelief"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "adabelief"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
     amsgrad: bool = False
@@ -246,8 +247,8 @@ class TrainSettings:
             ("augment_crop", 0, 64), ("samples_per_epoch", 0, 10**9), ("subset", 0, 10**9), ("weight_scale", 1e-3, 1e4),
         ):  # fmt: skip
             check_range(f"train {key}", getattr(self, key), low, high)
-        if self.amsgrad and self.optimizer != "adam":
-            raise RecipeError(f"train amsgrad: true; only adam takes it, this is {self.optimizer}")
+        if self.amsgrad and self.optimizer not in ("adam", "adamw"):
+            raise RecipeError(f"train amsgrad: true; only adam and adamw take it, this is {self.optimizer}")
         if self.false_rate >= self.true_rate:
             raise RecipeError(f"train false_rate: {self.false_rate}; it must be below true_rate, {self.true_rate}")
         if self.loss == "spike_count" and (self.label_smoothing or self.classifier == "stochmax"):

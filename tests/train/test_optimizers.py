@@ -28,11 +28,14 @@ def test_adabelief_is_algorithm_2() -> None:
     assert parameter.tolist() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adabelief", AdaBelief)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("adabelief", AdaBelief)]
+)
 def test_optimizers_by_name(name: str, kind: type) -> None:
-    settings = TrainSettings(epochs=1, batch_size=2, learning_rate=0.3, optimizer=name, weight_decay=0.02, amsgrad=name == "adam")
+    amsgrad = name.startswith("adam")
+    settings = TrainSettings(epochs=1, batch_size=2, learning_rate=0.3, optimizer=name, weight_decay=0.02, amsgrad=amsgrad)
     optimizer = make_optimizer(nn.Linear(2, 3), settings)
     assert type(optimizer) is kind
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.3, 0.02)
-    assert group.get("amsgrad", False) is (name == "adam")
+    assert group.get("amsgrad", False) is amsgrad
