@@ -179,7 +179,7 @@ def test_conversion_is_read() -> None:
         ('kind = "bntt"', 'kind = "psp-ln"\nbeta = true', "norm beta: true; 'psp-ln' has what its equation has"),
         ("epochs = 3", 'epochs = 3\nloss = "spike_count"', "train loss: 'spike_count'; the readout must be 'spike_count' too, it is 'potential'"),
         ("epochs = 3", 'epochs = 3\nloss = "spike_count"\nclassifier = "stochmax"', "label_smoothing and the classifier 'stochmax' belong to"),
-        ("epochs = 3", "epochs = 3\namsgrad = true", "train amsgrad: true; only adam takes it, this is sgd"),
+        ("epochs = 3", "epochs = 3\namsgrad = true", "train amsgrad: true; only adam and adamw take it, this is sgd"),
         ("epochs = 3", "epochs = 3\nfalse_rate = 0.2", r"train false_rate: 0\.2; it must be below true_rate, 0\.2"),
         ("epochs = 3", "epochs = 3\nlabel_smoothing = 1", r"train label_smoothing: 1\.0"),
         ("epochs = 3", 'epochs = 3\nmethod = "stdp"', r"train method: 'stdp'; the table \[stdp\] belongs to the method 'stdp'"),
