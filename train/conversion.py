@@ -14,7 +14,7 @@ from torch import nn
 
 from spikefold.data.coding import PAYLOAD_BITS_MAX, InputCoding, encode
 from spikefold.data.datasets import Dataset
-from spikefold.train.errors import RecipeError, TrainError
+from spikefold.train.errors import RecipeError, SilentLayerError, TrainError
 from spikefold.train.layers import AveragePool, Integrate, Synapses
 from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.neurons import LIF, hold, lif_step
@@ -137,7 +137,7 @@ def balance(
     between have changed: the layer's weights are multiplied (Sengupta et al. 2019 scale the identity path instead). All other
     weights stay. So a network with such additions is balanced once only.
 
-    A layer that no current above 0 reaches is a TrainError.
+    A layer that no current above 0 reaches is a SilentLayerError.
     """
     if not 0 < percentile <= 100:
         raise TrainError(f"balancing percentile: {percentile}; it must be above 0 and at most 100")
@@ -218,7 +218,7 @@ def _threshold(stage: SpikingNetwork, batches: Iterable[torch.Tensor], percentil
         raise TrainError(f"balancing {place}: there are no inputs (batches must be iterable once for every layer)")
     threshold = largest.value()
     if not 0 < threshold < float("inf"):
-        raise TrainError(f"balancing {place}: its currents' percentile {percentile} is {threshold}; a threshold must be above 0 and finite")
+        raise SilentLayerError(f"balancing {place}: its currents' percentile {percentile} is {threshold}; a threshold must be above 0 and finite")
     return threshold
 
 

@@ -2,7 +2,7 @@
 
 from spikefold.data.errors import SpikefoldError
 
-__all__ = ["DivergenceError", "ExportError", "RecipeError", "TrainError"]
+__all__ = ["DivergenceError", "ExportError", "FailedTrainingError", "RecipeError", "SilentLayerError", "TrainError"]
 
 
 class RecipeError(SpikefoldError):
@@ -17,5 +17,13 @@ class ExportError(TrainError):
     """A module that no float network can express; the message names the layer and what would have to change."""
 
 
-class DivergenceError(TrainError):
+class FailedTrainingError(TrainError):
+    """A training that ran as it was told to and left no network that could be used: in a table, a result like others."""
+
+
+class DivergenceError(FailedTrainingError):
     """A training whose loss, or what it learned, is no longer a number."""
+
+
+class SilentLayerError(FailedTrainingError):
+    """A trained layer whose currents leave no threshold that its neurons could be given."""

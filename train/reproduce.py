@@ -1,6 +1,6 @@
 """Running a table of a paper: every row a training run in a folder of its own, their figures beside the paper's.
 
-What is finished is never run again: a row's ``outcome.json`` is written when its figures are known, or its losses no longer numbers.
+What is finished is never run again: a row's ``outcome.json`` is written when its figures are known, or that its training failed.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from spikefold.data.files import RECIPE, SUMMARY, write_text
-from spikefold.train.errors import DivergenceError, TrainError
+from spikefold.train.errors import FailedTrainingError, TrainError
 from spikefold.train.evaluation import evaluate
 from spikefold.train.measures import ENERGY_TABLES
 from spikefold.train.recipe import parse_recipe
@@ -57,7 +57,8 @@ def reproduce(
     Every row has a recipe ``<row>.toml`` and a run's folder ``<row>`` there, and its figures are those of the first
     ``test_samples`` of the test split. An interrupted row is resumed from its last epoch. After every row ``results.json`` and
     ``results.md`` are replaced, and ``finished`` is called with the row's part of the document; ``progress`` with (what, done, in
-    all). Losses that are no longer numbers are a row's result; any other bad input is a SpikefoldError, and the rows before stand.
+    all). A training that left no network (losses no longer numbers, a silent layer) is a row's result; any other bad input is a
+    SpikefoldError, and the rows before stand.
     """
     rows = table.rows(scale)
     _open(table, out, scale)
@@ -103,16 +104,16 @@ def _run(place: _Place, progress: Progress | None) -> Document:
     folder, recipe = place.folder, place.out / f"{place.row.name}.toml"
     write_text(recipe, place.row.recipe)
     plan = parse_recipe(place.row.recipe, str(recipe))
-    outcome: Document = {"format": FORMAT, "test_samples": place.test_samples, "diverged": "", "summary": None, "evaluation": None}
+    outcome: Document = {"format": FORMAT, "test_samples": place.test_samples, "failed": "", "summary": None, "evaluation": None}
     if not (folder / SUMMARY).is_file():
         try:
             train(
                 recipe, folder, resume=folder.exists(), data_dir=place.data_dir,
                 progress=None if progress is None else lambda epoch: progress("epochs of this row", epoch.epoch, plan.train.epochs),
             )  # fmt: skip
-        except DivergenceError as error:
-            outcome["diverged"] = str(error).partition(";")[0]
-    if not outcome["diverged"]:
+        except FailedTrainingError as error:
+            outcome["failed"] = str(error).partition(";")[0]
+    if not outcome["failed"]:
         evaluation = evaluate(folder, final=True, samples=place.test_samples or None, data_dir=place.data_dir, progress=progress)
         outcome |= {"summary": _read(folder / SUMMARY), "evaluation": evaluation.to_dict()}
     outcome |= {"hardware": _hardware(), "date": datetime.now(UTC).date().isoformat()}
@@ -183,7 +184,7 @@ def _row(place: _Place, outcome: Document | None) -> Document:
         return row
     row |= {"hardware": outcome["hardware"], "date": outcome["date"], "log": f"{place.row.name}/{LOG}"}
     if outcome["evaluation"] is None:
-        return row | {"state": outcome["diverged"]}
+        return row | {"state": outcome["failed"]}
     evaluation, summary = outcome["evaluation"], outcome["summary"]
     measures = evaluation["measures"]
     return row | {

@@ -15,7 +15,7 @@ import spikefold.train.conversion as conversion
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.train.conversion import EventBatches, Histogram, ann_of, balance, convert
-from spikefold.train.errors import RecipeError, TrainError
+from spikefold.train.errors import RecipeError, SilentLayerError, TrainError
 from spikefold.train.layers import AveragePool, Dense, Integrate
 from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.neurons import LIF
@@ -409,5 +409,6 @@ def test_layers_that_nothing_excites_are_refused(value: float, percentile: float
     network = convert(random_ann(plan), plan)
     with torch.no_grad():
         network.chain[2].weight.fill_(value)
-    with pytest.raises(TrainError, match=f"balancing layer 2 of 2: its currents' percentile {percentile} is {found}.*threshold must be above 0"):
+    words = f"balancing layer 2 of 2: its currents' percentile {percentile} is {found}.*threshold must be above 0"
+    with pytest.raises(SilentLayerError, match=words):
         balance(network, [poisson(plan, 2)], percentile)

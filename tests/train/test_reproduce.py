@@ -137,7 +137,7 @@ def test_an_interrupted_table_goes_on_to_the_same_figures(done: tuple[Path, Docu
     assert calls == ["none-at-all"]
 
 
-def test_a_row_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_whose_training_fails_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def diverging(recipe: Path, folder: Path, **options: Any) -> Any:
         if folder.name == "bntt_1000":
             folder.mkdir(parents=True)
