@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from spikefold.data.errors import ChipError, DataError
+from spikefold.data.shown import shown
 from spikefold.data.toml import read_toml
 
 __all__ = ["ChipConfig", "load_chip"]
@@ -39,11 +40,11 @@ class ChipConfig:
             "block_rams": (0, 1 << 20), "block_ram_bits": (256, 1 << 20), "block_ram_width": (1, 256), "multipliers": (0, 1 << 20),
         }  # fmt: skip
         if not isinstance(self.name, str) or not self.name or not self.name.isprintable():
-            raise ChipError(f"chip name: {self.name!r}; it must be a text without control characters")
+            raise ChipError(f"chip name: {shown(self.name)}; it must be a text without control characters")
         for field, (low, high) in limits.items():
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise ChipError(f"chip {self.name!r} {field}: {value!r}; it must be an integer in {low}..{high}")
+                raise ChipError(f"chip {shown(self.name)} {field}: {shown(value)}; it must be an integer in {low}..{high}")
 
     def to_dict(self) -> dict[str, str | int]:
         """Return the fields in order, for manifests."""
@@ -59,7 +60,7 @@ def load_chip(path: Path) -> ChipConfig:
     known = {field.name for field in fields(ChipConfig)}
     for key in table:
         if key not in known:
-            raise ChipError(f"{path}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
+            raise ChipError(f"{path}: unknown key {shown(key)}; the keys are {', '.join(sorted(known))}")
     try:
         return ChipConfig(**table)
     except ChipError as error:

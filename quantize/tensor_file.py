@@ -7,8 +7,8 @@ the header is checked here first, and the library only ever sees a file that is 
 import json
 import math
 import re
-import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,8 +18,9 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from spikefold.data.errors import NetworkError, SpikefoldError
-from spikefold.data.files import write_bytes
+from spikefold.data.errors import DataError, NetworkError, SpikefoldError
+from spikefold.data.files import read_whole, write_bytes
+from spikefold.data.shown import shown
 
 __all__ = ["dumps", "loads", "read", "shown", "write"]
 
@@ -33,7 +34,6 @@ AXES_MAX = 8
 NAME_LENGTH_MAX = 256
 TEXT_LENGTH_MAX = 65536
 JSON_DEPTH_MAX = 16
-MESSAGE_LENGTH_MAX = 400
 LENGTH_BYTES = 8
 DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype(np.int8),
@@ -45,8 +45,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype(np.float64),
 }
 NAME = re.compile(r"[A-Za-z0-9_./-]+")
-# Strings are matched whole, so that brackets within them do not count.
-STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Strings are matched whole, so that brackets within them do not count; once, without going back, where their end is missing.
+STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def write(path: Path, tensors: Tensors, header: Mapping[str, Any]) -> None:
@@ -66,15 +66,11 @@ def write(path: Path, tensors: Tensors, header: Mapping[str, Any]) -> None:
 def read(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Return the header and the tensors of ``path``; whatever is wrong with the file is a NetworkError of one line."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise NetworkError(f"{path}: it is not a file")
-        with path.open("rb") as file:
-            # One byte more than is allowed tells a file that is too large without reading it.
-            content = file.read(FILE_BYTES_MAX + 1)
+        content = read_whole(path, FILE_BYTES_MAX)
     except OSError as error:
         raise NetworkError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise NetworkError(f"{shown(str(path))}: not a file name: {error}") from error
+    except DataError as error:
+        raise NetworkError(str(error)) from error
     return loads(content, str(path))
 
 
@@ -131,12 +127,6 @@ def loads(content: bytes, place: str) -> tuple[dict[str, Any], dict[str, npt.NDA
     return header, tensors
 
 
-def shown(value: object) -> str:
-    """Return ``value`` for an error message: on one line, and not without end."""
-    text = repr(value)
-    return text if len(text) <= MESSAGE_LENGTH_MAX else f"{text[:MESSAGE_LENGTH_MAX]}…"
-
-
 def _fail(place: str, what: str) -> NoReturn:
     raise NetworkError(f"{place}: {what}")
 
@@ -147,8 +137,8 @@ def _parse(content: bytes, place: str) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         table = dict(items)
         if len(table) != len(items):
-            keys = [key for key, _ in items]
-            _fail(place, f"key {shown(next(key for key in keys if keys.count(key) > 1))} is there twice; each key must be there once")
+            twice = next(key for key, count in Counter(key for key, _ in items).items() if count > 1)
+            _fail(place, f"key {shown(twice)} is there twice; each key must be there once")
         return table
 
     def real(text: str) -> float:
@@ -204,7 +194,7 @@ def _check_name(name: str, place: str) -> None:
 
 def _check_finite(name: str, tensor: npt.NDArray[Any], place: str) -> None:
     if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-        index = [int(i) for i in np.argwhere(~np.isfinite(tensor))[0]]
+        index = [int(i) for i in np.unravel_index(int(np.isfinite(tensor).argmin()), tensor.shape)]
         _fail(place, f"tensor {name!r}{index}: value {tensor[tuple(index)]}; it must be finite")
 
 

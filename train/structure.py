@@ -8,12 +8,15 @@ import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
 from spikefold.data.errors import SpikefoldError
+from spikefold.data.shown import shortened
 from spikefold.train.errors import RecipeError
 
 __all__ = ["structure"]
 
 T = TypeVar("T")
 ROOT = "table"
+REASON_MAX = 1000
+"""Characters: all keys of a table must find place."""
 
 
 def structure(table: Mapping[str, Any], kind: type[T], place: str) -> T:
@@ -23,7 +26,7 @@ def structure(table: Mapping[str, Any], kind: type[T], place: str) -> T:
     except ClassValidationError as error:
         first = cattrs.transform_error(error, path=ROOT, format_exception=_reason)[0]
         reason, _, where = first.rpartition(" @ ")
-        raise RecipeError(f"{place}: {where.removeprefix(ROOT).removeprefix('.') or 'top level'}: {reason}") from error
+        raise RecipeError(f"{place}: {where.removeprefix(ROOT).removeprefix('.') or 'top level'}: {shortened(reason, REASON_MAX)}") from error
 
 
 def _converter() -> Any:

@@ -21,6 +21,9 @@ SLICES_MAX = 4096
 """The most timesteps that a recording is cut into."""
 OVERFLOW_Y = 240
 OVERFLOW_US = 1 << 13
+FILE_BYTES_MAX = 1 << 24
+"""The largest recording, 16 MiB: as events, it takes twenty times its bytes."""
+AEDAT2_HEADER_MAX = 1 << 16
 AEDAT2_MAGIC = b"#!AER-DAT2.0"
 AEDAT2_SPECIAL = 0x8000
 
@@ -55,14 +58,17 @@ def read_n_mnist(path: Path) -> Events:
     An event is 40 bits: x (8), y (8), polarity (1), time in microseconds (23), the highest bits first. In files of this format, y = 240
     is no event: from there on, times are 2**13 us later.
     """
-    content = read_bytes("n-mnist", path)
+    content = read_bytes("n-mnist", path, FILE_BYTES_MAX)
     if not content or len(content) % 5:
         raise DataError(f"{path}: {len(content)} bytes; it must be one or more events of 5 bytes")
-    raw = np.frombuffer(content, dtype=np.uint8).reshape(-1, 5).astype(np.int64)
+    raw = np.frombuffer(content, dtype=np.uint8).reshape(-1, 5)
     overflow = raw[:, 1] == OVERFLOW_Y
-    time = ((raw[:, 2] & 0x7F) << 16 | raw[:, 3] << 8 | raw[:, 4]) + OVERFLOW_US * np.cumsum(overflow)
+    time = OVERFLOW_US * np.cumsum(overflow)
+    for column, shift, mask in ((2, 16, 0x7F), (3, 8, 0xFF), (4, 0, 0xFF)):
+        time += (raw[:, column].astype(np.int64) & mask) << shift
     kept = ~overflow
-    return _inside(path, "n-mnist", Events(x=raw[kept, 0], y=raw[kept, 1], on=raw[kept, 2] >> 7, time=time[kept]))
+    x, y, on = (raw[kept, column].astype(np.int64) for column in (0, 1, 2))
+    return _inside(path, "n-mnist", Events(x=x, y=y, on=on >> 7, time=time[kept]))
 
 
 def read_aedat2(path: Path) -> Events:
@@ -72,7 +78,7 @@ def read_aedat2(path: Path) -> Events:
     address, bit 15 marks what is no pixel's event (left out), bits 14..8 and 7..1 are the camera's y and x, and bit 0 is 0 where it became
     lighter. The camera's y and x count from the other side of the transposed picture: the column is 127 - y, the row 127 - x.
     """
-    content, start = read_bytes("cifar10-dvs", path), 0
+    content, start = read_bytes("cifar10-dvs", path, FILE_BYTES_MAX), 0
     if not content.startswith(AEDAT2_MAGIC):
         raise DataError(f"{path}: it begins with {content[: len(AEDAT2_MAGIC)]!r}; an AEDAT 2.0 file begins with {AEDAT2_MAGIC.decode()}")
     while content[start : start + 1] == b"#":
@@ -80,6 +86,8 @@ def read_aedat2(path: Path) -> Events:
         if end < 0:
             raise DataError(f"{path}: it ends within its header")
         start = end + 1
+        if start > AEDAT2_HEADER_MAX:
+            raise DataError(f"{path}: a header of {start} bytes and more; the limit is {AEDAT2_HEADER_MAX}")
     if (len(content) - start) % 8:
         raise DataError(f"{path}: {len(content) - start} bytes after the header; events take 8 bytes each")
     pairs = np.frombuffer(content, dtype=">u4", offset=start).astype(np.uint32).reshape(-1, 2)

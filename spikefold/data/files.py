@@ -1,13 +1,15 @@
-"""Files and folders that are whole or not there: written beside the target, then renamed."""
+"""Files read whole and bounded; files and folders that are whole or not there: written beside the target, then renamed."""
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spikefold.data.errors import SpikefoldError
+from spikefold.data.errors import DataError, SpikefoldError
+from spikefold.data.shown import shown
 
 __all__ = [
     "EVALUATION",
@@ -19,6 +21,7 @@ __all__ = [
     "WEIGHTS",
     "check_replaceable",
     "new_folder",
+    "read_whole",
     "write_bytes",
     "write_text",
 ]
@@ -35,6 +38,28 @@ MANIFEST = "manifest.json"
 """What tells a build from other folders."""
 SUMMARY = "summary.json"
 """What a finished run, simulation or demo leaves."""
+
+
+def read_whole(path: Path, bytes_max: int) -> bytes:
+    """Return what is in a regular file of at most ``bytes_max`` bytes.
+
+    What is no file, larger, or changing while it is read is a DataError; what the system refuses is left an OSError, for words of the caller's.
+    """
+    try:
+        status = path.stat()
+    except ValueError as error:
+        raise DataError(f"{shown(str(path))}: not a file name: {error}") from error
+    # A device or a pipe may have no end.
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path}: it is not a file")
+    if status.st_size > bytes_max:
+        raise DataError(f"{path}: it is larger than {bytes_max} bytes, which is the limit")
+    with path.open("rb") as file:
+        # One byte more than there should be; not more than the limit, which would be set aside for the smallest file too.
+        content = file.read(status.st_size + 1)
+    if len(content) != status.st_size:
+        raise DataError(f"{path}: it changed while it was read")
+    return content
 
 
 def write_bytes(path: Path, content: bytes) -> None:

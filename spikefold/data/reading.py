@@ -1,40 +1,45 @@
-"""Files of data sets, read whole and bounded."""
+"""Files and folders of data sets, read whole and bounded."""
 
-import stat
 from pathlib import Path
 
 from spikefold.data.errors import DataError
+from spikefold.data.files import read_whole
 from spikefold.data.info import layout_of
+from spikefold.data.shown import shown
 
-__all__ = ["BYTES_MAX", "files_in", "folders_in", "read_bytes", "read_lines"]
+__all__ = ["BYTES_MAX", "TEXT_BYTES_MAX", "files_in", "folders_in", "read_bytes", "read_lines"]
 
 BYTES_MAX = 1 << 28
 """The largest file that is read, 256 MiB."""
+TEXT_BYTES_MAX = 1 << 22
+"""The largest text: as lines, it takes twenty times its bytes."""
 
 
-def read_bytes(name: str, path: Path) -> bytes:
+def read_bytes(name: str, path: Path, bytes_max: int = BYTES_MAX) -> bytes:
     """Return what is in a regular file of data set ``name``; one that is not there, or is too large, is a DataError."""
     try:
-        # A device or a pipe may have no end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"{path}: it is not a file")
-        with path.open("rb") as file:
-            content = file.read(BYTES_MAX + 1)
+        return read_whole(path, bytes_max)
     except FileNotFoundError as error:
         raise DataError(f"{path}: it is not there; {layout_of(name)}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
-    if len(content) > BYTES_MAX:
-        raise DataError(f"{path}: it is larger than {BYTES_MAX} bytes")
-    return content
 
 
 def read_lines(name: str, path: Path) -> list[str]:
-    """Return the lines of a text file, without those that are empty."""
+    """Return the lines of a text file, without those that are empty.
+
+    A text of more than ``TEXT_BYTES_MAX``, or one with control characters other than tabs, is a DataError.
+    """
     try:
-        return [line for line in read_bytes(name, path).decode("utf-8").splitlines() if line.strip()]
+        text = read_bytes(name, path, TEXT_BYTES_MAX).decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file: {error}") from error
+    # Not splitlines(), which ends lines at a dozen other characters too.
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+    for line in lines:
+        if not line.replace("\t", " ").isprintable():
+            raise DataError(f"{path}: the line {shown(line)}; it must have no control characters")
+    return lines
 
 
 def files_in(name: str, folder: Path, ending: str) -> list[str]:
@@ -53,8 +58,13 @@ def folders_in(name: str, folder: Path) -> list[str]:
 def _entries(name: str, folder: Path) -> list[str]:
     try:
         # Hidden files are what archives of other systems and file managers leave.
-        return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        entries = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except FileNotFoundError as error:
         raise DataError(f"{folder}: it is not there; {layout_of(name)}") from error
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}") from error
+    for entry in entries:
+        # Names become class names and stand in errors.
+        if not entry.isprintable():
+            raise DataError(f"{folder}: the name {shown(entry)} there; names must have no control characters, and be UTF-8")
+    return entries

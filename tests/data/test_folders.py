@@ -163,7 +163,7 @@ def test_cmyk_becomes_red_green_and_blue(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("width", "height"), [(8001, 8000), (10_000, 10_000), (2**31 - 1, 1), (20_000, 20_000)])
 def test_a_picture_that_claims_too_much_is_refused_by_its_header(tmp_path: Path, recwarn: pytest.WarningsRecorder, width: int, height: int) -> None:
     write(tmp_path / "a.JPEG", png_header(width, height))
-    with pytest.raises(DataError, match=rf"a.JPEG: .*({width}x{height}|{width * height}).* the limit is 64000000"):
+    with pytest.raises(DataError, match=rf"a.JPEG: .*({width}x{height}|{width * height}).* the limit is 62500000"):
         read_picture(tmp_path / "a.JPEG", 224)
     assert not recwarn.list
 
@@ -175,6 +175,54 @@ def test_no_picture(tmp_path: Path, content: bytes) -> None:
         read_picture(tmp_path / "a.JPEG", 224)
     with pytest.raises(DataError, match=r"none\.JPEG: No such file"):
         read_picture(tmp_path / "none.JPEG", 224)
+
+
+def progressive(side: int, quality: int = 50) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (9, 90, 200)).save(file, "JPEG", quality=quality, progressive=True)
+    return file.getvalue()
+
+
+def test_what_takes_more_memory_a_pixel_may_have_fewer(tmp_path: Path) -> None:
+    write(tmp_path / "a.JPEG", progressive(5001))
+    with pytest.raises(DataError, match=r"a\.JPEG: 5001x5001 pixels; the limit is 25000000"):
+        read_picture(tmp_path / "a.JPEG", 224)
+    write(tmp_path / "b.JPEG", jpeg((9,), (5600, 5600), "L"))
+    with pytest.raises(DataError, match=r"b\.JPEG: 5600x5600 pixels; the limit is 31250000"):
+        read_picture(tmp_path / "b.JPEG", 224)
+
+
+def test_scans_upon_scans_are_not_gone_through(tmp_path: Path) -> None:
+    content = progressive(1000)
+    last = content.rindex(b"\xff\xda")
+    write(tmp_path / "a.JPEG", content)
+    assert read_picture(tmp_path / "a.JPEG", 224).shape == (3, 224, 224)
+    write(tmp_path / "a.JPEG", content[:-2] + content[last:-2] * 1000 + content[-2:])
+    with pytest.raises(DataError, match=r"a\.JPEG: 10\d\d scans of 1000x1000 pixels; the limit is 581"):
+        read_picture(tmp_path / "a.JPEG", 224)
+
+
+def test_a_million_empty_parts_are_not_gone_through(tmp_path: Path) -> None:
+    content = jpeg((1, 2, 3))
+    write(tmp_path / "a.JPEG", content[:2] + b"\xff\xfe\x00\x02" * 1_000_000 + content[2:])
+    with pytest.raises(DataError, match=r"a\.JPEG: it is made of more parts than the 12500 that are read"):
+        read_picture(tmp_path / "a.JPEG", 224)
+
+
+def test_greys_of_16_bits_are_refused(tmp_path: Path) -> None:
+    """In eight, all of the bright ones would be white."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 300, np.uint16)).save(file, "PNG")
+    write(tmp_path / "a.JPEG", file.getvalue())
+    with pytest.raises(DataError, match=r"a\.JPEG: pixels of the mode 'I;16'; they must be of RGB, L, P, CMYK, RGBA, LA, 1"):
+        read_picture(tmp_path / "a.JPEG", None)
+
+
+@pytest.mark.parametrize("wnid", ["../../etc", "a/b", "..", "a b"])
+def test_class_names_are_no_way_out_of_the_folder(tiny: Path, wnid: str) -> None:
+    (tiny / "tiny-imagenet-200" / "wnids.txt").write_text("\n".join([wnid, *WNIDS[1:]]))
+    with pytest.raises(DataError, match=r"wnids\.txt: '.*'; a class must be of the characters A-Z, a-z, 0-9, _ and -"):
+        load_dataset("tiny-imagenet", "train", tiny)
 
 
 def test_pillow_is_loaded_for_pictures_alone() -> None:

@@ -1,6 +1,7 @@
 """IDX files: what is read, and every way in which a file can be wrong."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -56,6 +57,28 @@ def test_refuses_damaged_gzip(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"file\.gz: damaged gzip data"):
             read_idx(path)
+
+
+def test_refuses_what_stands_behind_a_gzip_member(tmp_path: Path) -> None:
+    path = tmp_path / "file.gz"
+    whole = gzip.compress(idx((6000,), bytes(6000)))
+    for behind in (b"\0", whole, gzip.compress(b"") * 1000):
+        path.write_bytes(whole + behind)
+        with pytest.raises(DataError, match=r"file\.gz: damaged gzip data: there is more behind the end"):
+            read_idx(path)
+
+
+def test_what_is_claimed_and_not_there_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(idx((BYTES_MAX,), b"a")))
+    with pytest.raises(DataError, match="there are only 1"):
+        read_idx(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="it is not a file"):
+        read_idx(tmp_path / "pipe")
 
 
 def test_bomb_is_refused_unread(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """TOML files that are no TOML, have no end, or say more than anything could need."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ def test_reads_tables_lists_and_the_largest_integers(tmp_path: Path) -> None:
         ("[b]\na = [0, " + "9" * 400 + "]", r"b\.a\[1\]: a number of 1329 bits"),
         ("a = 0x" + "f" * 9000, "a: a number of 36000 bits"),
         ("a = 2000-13-01", "not a TOML file"),
+        (".".join(["'\u2028'"] * 70) + " = 1", "line 1: 69 dots; a line may have 64"),
+        ('"a\\nb" = 0x' + "f" * 99, r"'a\\nb': a number of 396 bits"),
+        ("a" * 9999 + " = 0x" + "f" * 99, "aaa…: a number of 396 bits"),
     ],
 )
 def test_a_text_that_cannot_be_used(text: str, words: str) -> None:
@@ -41,7 +45,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"a = '\xfc'")
     os.mkfifo(tmp_path / "pipe.toml")
     for path, words in (
-        (tmp_path / "large.toml", "larger than 1048576 bytes"),
+        (tmp_path / "large.toml", "larger than 262144 bytes"),
         (tmp_path / "latin.toml", "not a TOML file: 'utf-8' codec"),
         (tmp_path / "pipe.toml", "it is not a file"),
         (tmp_path / "none.toml", "No such file"),
@@ -50,3 +54,11 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=words):
             read_toml(path)
+
+
+def test_a_long_key_is_not_copied_for_each_that_is_in_it() -> None:
+    tracemalloc.start()
+    parse_toml(f"[{'a' * 100_000}]\n" + "".join(f"{i}=1\n" for i in range(10_000)), "place")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6

@@ -196,7 +196,7 @@ def test_what_the_library_refuses_is_one_line_too(monkeypatch: pytest.MonkeyPatc
 def test_a_file_too_large_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensor_file, "FILE_BYTES_MAX", 100)
     (tmp_path / "x").write_bytes(b"\0" * 101)
-    with pytest.raises(NetworkError, match="more than 100 bytes, which is the limit"):
+    with pytest.raises(NetworkError, match="larger than 100 bytes, which is the limit"):
         tensor_file.read(tmp_path / "x")
     with pytest.raises(NetworkError, match="at most 1000000 in 100 are allowed"):
         tensor_file.dumps({"a": np.arange(20)}, {}, "f")
