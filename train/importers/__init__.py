@@ -1,0 +1,1 @@
+"""Networks that were trained elsewhere as float networks: live modules of snnTorch and SpikingJelly, and NIR graphs."""
