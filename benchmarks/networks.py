@@ -71,13 +71,13 @@ def build(name: str, rate: float, timesteps: int, seed: int) -> Benchmark:
             name=connection.target, shape=shape, reset="none", leak_kind="none", threshold=np.full((1, 1), (1 << 32) - 1), potential_bits=32,
             threshold_bits=33, saturate=True,
         )  # fmt: skip
-        current, _ = reference.currents(connection, weights[-1], silent, payload)
+        current, _ = reference.currents(connection, weights[-1], payload)
         population = silent if last else firing(rng, connection, silent, current, rate)
         bits = bits_for(*potential_bounds(connection, population, timesteps, low, high))
         threshold = np.full((1, 1), (1 << bits) - 1) if last else population.threshold
         populations.append(replace(population, potential_bits=bits, threshold_bits=bits + 1, threshold=threshold, saturate=False))
         connections.append(connection)
-        fired, _, _ = reference.run_population(connection, populations[-1], current)
+        fired, _, _ = reference.run_population([(connection, current)], populations[-1])
         payload, source = fired.astype(np.int64), connection.target
         rates += [] if last else [float(fired.mean())]
     network = Network(
@@ -91,12 +91,12 @@ def firing(rng: np.random.Generator, connection: Connection, silent: Population,
     """Return ``silent`` with a soft reset and thresholds by timestep and channel, scaled by bisection until it fires at ``rate``."""
     shape = (current.shape[1], silent.shape[0])
     spread = rng.uniform(0.9, 1.1, shape)
-    low, high = 0.0, float(np.abs(reference.run_population(connection, silent, current)[1]).max())
+    low, high = 0.0, float(np.abs(reference.run_population([(connection, current)], silent)[1]).max())
     for _ in range(24):
         middle = (low + high) / 2
         threshold = np.rint(spread * middle).astype(np.int64) + 1
         population = replace(silent, reset="soft", threshold=threshold, decrement=threshold)
-        if reference.run_population(connection, population, current)[0].mean() > rate:
+        if reference.run_population([(connection, current)], population)[0].mean() > rate:
             low = middle
         else:
             high = middle

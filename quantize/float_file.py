@@ -20,7 +20,7 @@ from spikefold.quantize.records import pack, unpack
 __all__ = ["FLOAT_FORMAT_VERSION", "KIND", "float_from_parts", "load_float", "save_float"]
 
 KIND = "float_network"
-FLOAT_FORMAT_VERSION = 1
+FLOAT_FORMAT_VERSION = 2
 
 
 def save_float(network: FloatNetwork, path: Path) -> None:

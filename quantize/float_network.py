@@ -1,27 +1,24 @@
-"""The float network that training hands on, and its direct evaluation in float64.
+"""The float network that training hands on; what it computes is :mod:`spikefold.quantize.float_evaluation`."""
 
-Per layer and timestep t, with ``x`` the weighted (average-pooled) input and ``c`` the channel:
-``u = leak * u + a[t, c] * (x + bias[c]) + b[t, c]``, fire where ``u > threshold`` (``>=`` where ``fires_at_threshold``), then subtract
-the threshold (soft reset) or load 0 (hard). ``a = gamma / sqrt(var + eps)`` and ``b = beta - a * mean`` are the normalisation
-in evaluation mode (BNTT: Kim and Panda 2021).
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.data.coding import InputCoding, encode
-from spikefold.data.datasets import Dataset
+from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
 from spikefold.quantize.network import INPUT
-from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape, patches, pool
+from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape
 
-__all__ = ["FloatLayer", "FloatNetwork", "FloatTrace", "Norm", "evaluate", "float_accuracy"]
+__all__ = ["CURRENT_NORMS", "PSP_NORMS", "FloatLayer", "FloatNetwork", "Norm"]
 
 Float = npt.NDArray[np.float64]
+CURRENT_NORMS = ("none", "bn", "bntt")
+"""Normalisations of the current behind the weights, per channel of the layer."""
+PSP_NORMS = ("psp-bn",)
+"""Normalisations of the postsynaptic potentials before the weights, per channel of the source."""
 
 
 def _float(array: npt.ArrayLike, ndim: int, place: str) -> Float:
@@ -37,9 +34,14 @@ def _float(array: npt.ArrayLike, ndim: int, place: str) -> Float:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Norm:
-    """Normalisation of the input current in evaluation mode; every array is [T or 1, C]."""
+    """Normalisation in evaluation mode; every array is [T or 1, C].
 
-    kind: Literal["none", "bn", "bntt"]
+    ``none``, ``bn`` (tdBN is one, once it is trained) and ``bntt`` normalise the current of the layer's C channels. ``psp-bn`` scales the
+    postsynaptic potentials of the source's C channels by ``gamma / sqrt(var + eps)``, eps being the paper's Lambda and ``var`` the second
+    raw moment (Ikegawa 2022, eq. 19) or the variance (eq. 15); it is [1, C] and shifts nothing.
+    """
+
+    kind: Literal["none", "bn", "bntt", "psp-bn"]
     gamma: Float
     beta: Float
     mean: Float
@@ -47,14 +49,16 @@ class Norm:
     eps: float
 
     def __post_init__(self) -> None:
-        if self.kind not in ("none", "bn", "bntt"):
-            raise NetworkError(f"norm kind: {self.kind!r}; it must be none, bn or bntt")
+        if self.kind not in CURRENT_NORMS + PSP_NORMS:
+            raise NetworkError(f"norm kind: {self.kind!r}; it must be one of {', '.join(CURRENT_NORMS + PSP_NORMS)}")
         for name in ("gamma", "beta", "mean", "var"):
             object.__setattr__(self, name, _float(getattr(self, name), 2, f"norm {name}"))
             if getattr(self, name).shape != self.gamma.shape:
                 raise NetworkError(f"norm {name}: shape {getattr(self, name).shape}; gamma has {self.gamma.shape}")
         if (self.var < 0).any() or not 0 <= self.eps < 1 or ((self.var + self.eps) <= 0).any():
             raise NetworkError(f"norm: var must not be negative and eps {self.eps} must be in 0..1 with var + eps above 0")
+        if self.kind in PSP_NORMS and (len(self.gamma) != 1 or self.beta.any() or self.mean.any()):
+            raise NetworkError(f"norm {self.kind}: {len(self.gamma)} timesteps, or a beta or mean; it has one row and neither of them")
         with np.errstate(over="ignore", invalid="ignore"):
             scale, shift = self.scale, self.shift
         if not np.isfinite(scale).all():
@@ -79,26 +83,49 @@ class Norm:
         return np.asarray(self.beta - self.scale * self.mean)
 
 
+def _vector(array: npt.ArrayLike, channels: int, place: str) -> Float:
+    """Return a number, or one for each channel, as [C or 1]."""
+    result = _float(np.atleast_1d(np.asarray(array)), 1, place)
+    if len(result) not in (1, channels):
+        raise NetworkError(f"{place}: {len(result)} values; one, or one for each of {channels} channels, is expected")
+    return result
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FloatLayer:
-    """Weights, normalisation and neurons of one layer.
+    """Weights, normalisation and neurons of one layer; it receives what the layer before it sends.
 
     ``weights`` is [out, in] (dense; inputs in (channel, y, x) order) or [out, in, kernel_y, kernel_x]; ``pool`` the side of the average
-    pooling of the incoming spikes. ``reset`` is ``none`` only for an integrating readout, which never fires.
+    pooling of the incoming events. ``shared`` names an earlier layer whose weights these are, a backward residual connection unrolled
+    (BackRes; Panda et al. 2020). ``add`` names an earlier layer of the same shape whose ``drive`` (pre-activation residual block) or
+    ``output`` (post-activation) is added to this one's drive.
+
+    ``leak``, ``threshold``, ``decrement`` (None: the threshold), ``load`` and ``initial`` are numbers, or [C]. ``reset`` is ``none`` only
+    for ``relu`` and for an integrating readout, which never fires. ``tau_s`` and ``tau_r`` are in timesteps; only ``srm`` has them.
     """
 
     name: str
     kind: Literal["dense", "conv2d"]
     weights: Float
+    shared: str = ""
     bias: Float | None = None
     stride: int = 1
     padding: int = 0
     pool: int = 1
     norm: Norm
-    leak: float
-    threshold: float = 1.0
+    add: str = ""
+    add_from: Literal["drive", "output"] = "drive"
+    neuron: Literal["lif", "srm", "relu"] = "lif"
+    leak: Float
+    threshold: Float = field(default_factory=lambda: np.ones(1))
     fires_at_threshold: bool = False
     reset: Literal["soft", "hard", "none"]
+    decrement: Float | None = None
+    load: Float = field(default_factory=lambda: np.zeros(1))
+    initial: Float = field(default_factory=lambda: np.zeros(1))
+    tau_s: float = 0.0
+    tau_r: float = 0.0
+    refractory: Literal["none", "exponential", "alpha"] = "none"
 
     def __post_init__(self) -> None:
         place = f"layer {self.name!r}"
@@ -110,7 +137,7 @@ class FloatLayer:
             object.__setattr__(self, "bias", _float(self.bias, 1, f"{place} bias"))
             if self.bias.shape != (channels,):
                 raise NetworkError(f"{place} bias: shape {self.bias.shape}; ({channels},) is expected")
-        if self.norm.gamma.shape[1] != channels:
+        if self.norm.kind in CURRENT_NORMS and self.norm.gamma.shape[1] != channels:
             raise NetworkError(f"{place} norm: {self.norm.gamma.shape[1]} channels; the weights have {channels}")
         limits = {"stride": (1, STRIDE_MAX), "padding": (0, PADDING_MAX), "pool": (1, POOL_MAX)}
         for name, (low, high) in limits.items():
@@ -118,15 +145,70 @@ class FloatLayer:
                 raise NetworkError(f"{place} {name}: {getattr(self, name)}; it must be in {low}..{high}")
         if self.kind == "dense" and (self.stride, self.padding) != (1, 0):
             raise NetworkError(f"{place}: stride {self.stride}, padding {self.padding}; a dense layer has 1 and 0")
-        if not 0 <= self.leak <= 1 or not np.isfinite(self.threshold):
-            raise NetworkError(f"{place}: leak {self.leak}, threshold {self.threshold}; the leak must be in 0..1, the threshold finite")
-        if self.reset not in ("soft", "hard", "none"):
-            raise NetworkError(f"{place} reset: {self.reset!r}; it must be soft, hard or none")
+        for name in ("leak", "threshold", "load", "initial", "decrement"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _vector(getattr(self, name), channels, f"{place} {name}"))
+        if (self.leak < 0).any() or (self.leak > 1).any():
+            raise NetworkError(f"{place}: leak {self.leak.min():g}..{self.leak.max():g}; the leak must be in 0..1")
+        self._check_neuron(place)
+
+    def _check_neuron(self, place: str) -> None:
+        """Hold the words for the neuron against each other."""
+        for name, words in (
+            ("neuron", ("lif", "srm", "relu")), ("reset", ("soft", "hard", "none")), ("add_from", ("drive", "output")),
+            ("refractory", ("none", "exponential", "alpha")),
+        ):  # fmt: skip
+            if getattr(self, name) not in words:
+                raise NetworkError(f"{place} {name}: {getattr(self, name)!r}; it must be one of {', '.join(words)}")
+        srm = self.neuron == "srm"
+        if srm != (0 < self.tau_s < np.inf) or (srm and self.reset != "none") != (0 < self.tau_r < np.inf):
+            raise NetworkError(f"{place}: tau_s {self.tau_s}, tau_r {self.tau_r}; above 0 for srm neurons that fire, and 0 for others, is expected")
+        if (self.refractory != "none") != (srm and self.reset != "none"):
+            raise NetworkError(f"{place} refractory: {self.refractory!r}; srm neurons that fire have a refractory response, and no others")
+        if self.norm.kind in PSP_NORMS and not srm:
+            raise NetworkError(f"{place} norm: {self.norm.kind}; only srm neurons have postsynaptic potentials, these are {self.neuron}")
+        if self.neuron == "relu" and self.reset != "none":
+            raise NetworkError(f"{place} reset: {self.reset!r}; relu neurons have none")
+        if srm and self.reset == "hard":
+            raise NetworkError(f"{place} reset: 'hard'; srm neurons have a refractory response, so it must be 'soft'")
+        if srm and (self.initial.any() or self.decrement is not None or (self.threshold <= 0).any()):
+            raise NetworkError(f"{place}: srm neurons begin at 0, with no decrement, and their threshold is above 0")
+
+    @property
+    def subtracted(self) -> Float:
+        """What a soft reset takes from the potential, [C or 1]."""
+        return self.threshold if self.decrement is None else self.decrement
+
+    @property
+    def drive_scale(self) -> Float:
+        """``a`` [T or 1, C], which multiplies the weighted input."""
+        return self.norm.scale if self.norm.kind in CURRENT_NORMS else np.ones((1, len(self.weights)))
+
+    @property
+    def drive_shift(self) -> Float:
+        """``a * bias + b`` [T or 1, C], the part of the drive that no input changes."""
+        shift = self.norm.shift if self.norm.kind in CURRENT_NORMS else np.zeros((1, len(self.weights)))
+        if self.bias is None:
+            return shift
+        # What float64 cannot hold is refused by the fold, which can say where.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(shift + self.drive_scale * self.bias)
+
+    @property
+    def source_weights(self) -> Float:
+        """The weights with a psp norm's factors on the source's channels in them."""
+        if self.norm.kind not in PSP_NORMS:
+            return self.weights
+        factors = self.norm.scale[0]
+        if self.kind == "dense":
+            # A source of several pixels has (channel, y, x) order.
+            return np.asarray(self.weights * np.repeat(factors, self.weights.shape[1] // len(factors)))
+        return np.asarray(self.weights * factors[:, None, None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FloatNetwork:
-    """A trained chain of layers; ``readout`` says whether the last one integrates (``potential``) or counts its spikes."""
+    """A trained network, layer after layer; ``readout`` says whether the last one integrates (``potential``) or counts its spikes."""
 
     timesteps: int
     input: InputCoding
@@ -148,11 +230,34 @@ class FloatNetwork:
             if layer.norm.gamma.shape[0] not in (1, self.timesteps):
                 raise NetworkError(f"layer {layer.name!r} norm: {layer.norm.gamma.shape[0]} timesteps; the network has {self.timesteps}")
             integrates = i == len(self.layers) - 1 and self.readout == "potential"
-            if (layer.reset == "none") != integrates:
-                raise NetworkError(f"layer {layer.name!r} reset: {layer.reset!r}; 'none' is for an integrating readout alone")
-        self.shapes()
+            if layer.neuron != "relu" and (layer.reset == "none") != integrates:
+                raise NetworkError(f"layer {layer.name!r} reset: {layer.reset!r}; 'none' is for an integrating readout and for relu alone")
+        if self.layers[-1].neuron == "relu":
+            raise NetworkError(f"layer {self.layers[-1].name!r} neuron: 'relu'; the last layer integrates, or its spikes are counted")
+        self._check_references()
         if self.layers[-1].weights.shape[0] != len(self.class_names):
             raise NetworkError(f"float network: {len(self.class_names)} class names for {self.layers[-1].weights.shape[0]} outputs")
+
+    def _check_references(self) -> None:
+        """Check that shapes follow each other, and that what a layer takes from an earlier one fits it."""
+        earlier: dict[str, tuple[FloatLayer, Shape]] = {}
+        channels = self.input.shape[0]
+        for layer, shape in zip(self.layers, self.shapes(), strict=True):
+            place = f"layer {layer.name!r}"
+            for name in ("shared", "add"):
+                other = getattr(layer, name)
+                if other and other not in earlier:
+                    raise NetworkError(f"{place} {name}: {other!r}; no earlier layer has that name")
+            if layer.shared and (earlier[layer.shared][0].shared or not np.array_equal(earlier[layer.shared][0].weights, layer.weights)):
+                raise NetworkError(f"{place} shared: {layer.shared!r}; that layer must have these weights, and be the first to have them")
+            if layer.add and earlier[layer.add][1] != shape:
+                raise NetworkError(f"{place} add: {layer.add!r} has the shape {earlier[layer.add][1]}; {shape} is expected")
+            if layer.add and layer.add_from == "output" and "srm" in (layer.neuron, earlier[layer.add][0].neuron):
+                raise NetworkError(f"{place} add_from: 'output'; between srm neurons only a drive can be added")
+            if layer.norm.kind in PSP_NORMS and layer.norm.gamma.shape[1] != channels:
+                raise NetworkError(f"{place} norm: {layer.norm.gamma.shape[1]} channels; its source has {channels}")
+            earlier[layer.name] = layer, shape
+            channels = shape[0]
 
     def shapes(self) -> tuple[Shape, ...]:
         """Return the neuron shape (channels, height, width) of every layer."""
@@ -161,63 +266,3 @@ class FloatNetwork:
             shape = layer_shape(f"layer {layer.name!r}", layer.kind, shape, layer.pool, layer.weights.shape, layer.stride, layer.padding)
             shapes.append(shape)
         return tuple(shapes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FloatTrace:
-    """Spikes (bool [N, T, C, H, W]) and potentials before firing (float64) of every layer; scores [N, classes]."""
-
-    spikes: tuple[npt.NDArray[np.bool_], ...]
-    potentials: tuple[Float, ...]
-    scores: Float
-
-
-def evaluate(network: FloatNetwork, events: npt.NDArray[np.int8]) -> FloatTrace:
-    """Run ``network`` in float64 on payloads [N, T, C, H, W], directly as defined above: nothing is folded."""
-    x = events.astype(np.float64) / network.input.scale
-    spikes, potentials = [], []
-    for layer in network.layers:
-        pooled = pool(x, layer.pool) / layer.pool**2
-        weights = layer.weights if layer.kind == "conv2d" else layer.weights.reshape(len(layer.weights), *pooled.shape[2:])
-        seen = patches(pooled, (weights.shape[2], weights.shape[3]), layer.stride, layer.padding)
-        current = np.einsum("nthwcyx,ocyx->ntohw", seen, weights, optimize=True)
-        if layer.bias is not None:
-            current = current + layer.bias[:, None, None]
-        fired, u = neurons(layer, current)
-        spikes.append(fired)
-        potentials.append(u)
-        x = fired.astype(np.float64)
-    final = potentials[-1][:, -1] if network.readout == "potential" else x.sum(1)
-    return FloatTrace(spikes=tuple(spikes), potentials=tuple(potentials), scores=final.reshape(len(events), -1))
-
-
-def neurons(layer: FloatLayer, current: Float) -> tuple[npt.NDArray[np.bool_], Float]:
-    """Run a layer's neurons over their current [N, T, C, H, W]; return spikes and potentials before the reset."""
-    a, b = (np.broadcast_to(v, (current.shape[1], current.shape[2]))[:, :, None, None] for v in (layer.norm.scale, layer.norm.shift))
-    u = np.zeros_like(current[:, 0])
-    spikes, potentials = np.zeros(current.shape, np.bool_), np.empty_like(current)
-    for t in range(current.shape[1]):
-        u = layer.leak * u + a[t] * current[:, t] + b[t]
-        potentials[:, t] = u
-        if layer.reset != "none":
-            fired = (u >= layer.threshold) if layer.fires_at_threshold else (u > layer.threshold)
-            spikes[:, t] = fired
-            u = np.where(fired, u - layer.threshold, u) if layer.reset == "soft" else np.where(fired, 0.0, u)
-    return spikes, potentials
-
-
-def float_accuracy(
-    network: FloatNetwork, data: Dataset, *, samples: int | None = None, batch: int = 50, progress: Callable[[int, int], None] | None = None
-) -> float:
-    """Return the share of the first ``samples`` of a split (None: all) that the network classifies rightly in float64.
-
-    Sample i is keyed by i, as everywhere, and ``batch`` samples are evaluated at a time; ``progress`` is called with (done, in all).
-    """
-    count, right = len(data) if samples is None else samples, 0
-    for start in range(0, count, batch):
-        part = np.arange(start, min(start + batch, count))
-        scores = evaluate(network, encode(data.images[part], network.input, network.timesteps, part)).scores
-        right += int((scores.argmax(1) == data.labels[part]).sum())
-        if progress is not None:
-            progress(int(part[-1]) + 1, count)
-    return right / count

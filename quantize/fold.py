@@ -5,15 +5,30 @@ its form, its steps and its widths. What does not fold is refused by name. What 
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError, NetworkError
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork
+from spikefold.quantize.folded_layer import (
+    FoldOptions,
+    Incoming,
+    Source,
+    StoredWeights,
+    check_finite,
+    check_sharing,
+    graded_population,
+    identity,
+    in_counts,
+    neurons,
+    store_shared,
+    weighted,
+)
 from spikefold.quantize.network import (
-    CURRENT_BITS_MAX,
+    GRADED_BITS_MAX,
+    INPUT,
     POTENTIAL_BITS_MAX,
     SPIKE_PAYLOAD_BITS,
     TIMESTEPS_MAX,
@@ -25,28 +40,19 @@ from spikefold.quantize.network import (
     Weights,
     signed_range,
 )
-from spikefold.quantize.rounding import (
-    LeakCode,
-    collapse,
-    integer_gain,
-    integer_leak,
-    integer_threshold,
-    integer_weights,
-    to_int,
-    weight_error,
-)
-from spikefold.quantize.schedules import Schedules, fold_schedules
-from spikefold.quantize.steps import check_steps, choose_steps
-from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
+from spikefold.quantize.rounding import LeakCode, integer_leak, to_int, weight_error, weight_steps
+from spikefold.quantize.schedules import Form, Schedules, fold_schedules
+from spikefold.quantize.steps import Steps, check_steps, choose_steps, counted
+from spikefold.quantize.widths import bits_for
 from spikefold.quantize.windows import Shape
 
 __all__ = ["FoldResult", "LayerReport", "fold"]
 
 Float = npt.NDArray[np.float64]
-Form = Literal["B", "C"]
 
 GAIN_BITS = 12
 """On random layers 8 bits of gain triple the spike flips that 8-bit weights cause, 10 add a third, and beyond 12 nothing is gained."""
+GRADED_BITS = 12
 GAIN_BITS_LEAST = 8
 """In form C the gains of the first timestep are the smallest; ``auto`` leaves them at least so many bits."""
 
@@ -85,31 +91,22 @@ class FoldResult:
     layers: tuple[LayerReport, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    weight_bits: int
-    gain_bits: int
-    potential_bits_limit: int
-    saturate_bits: int | None
-    timesteps: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Source:
-    """What feeds a layer: its name, the range and bits of a payload, and the float value of a payload of 1."""
+class _Drive:
+    """The drive of a layer for later ones: a population that sends it without the bias, the bias [T or 1, C], and the layer."""
 
-    name: str
-    least: int
-    most: int
-    payload_bits: int
-    value: float
+    source: Source
+    shift: Float
+    layer: FloatLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _FoldedLayer:
-    weights: Weights
-    connection: Connection
-    population: Population
+    stored: StoredWeights
+    connections: tuple[Connection, ...]
+    populations: tuple[Population, ...]
+    sends: Source
+    drive: _Drive | None
     offset: Float
     report: LayerReport
 
@@ -120,6 +117,7 @@ def fold(
     form: Literal["auto", "B", "C"] = "auto",
     weight_bits: int = 8,
     gain_bits: int = GAIN_BITS,
+    graded_bits: int = GRADED_BITS,
     potential_bits_limit: int = 24,
     saturate_bits: int | None = None,
 ) -> FoldResult:
@@ -128,6 +126,7 @@ def fold(
     ``form`` says how the leak is kept: ``B`` in hardware, ``C`` in the schedules. ``auto`` takes B where the normalisation does not change over
     time (its gain folds into the weights, and no multiplier remains) and else C where its proven width is within
     ``potential_bits_limit``; otherwise B, at its proven width. With ``saturate_bits`` a potential that needs more clamps there instead.
+    What ReLU neurons send takes ``graded_bits``.
 
     Raises a FoldError that names the layer, the parameter and what to change.
     """
@@ -136,6 +135,7 @@ def fold(
     limits = {
         "weight_bits": (weight_bits, 2, 8),
         "gain_bits": (gain_bits, 2, 16),
+        "graded_bits": (graded_bits, 2, GRADED_BITS_MAX),
         "potential_bits_limit": (potential_bits_limit, 2, POTENTIAL_BITS_MAX),
     }
     if saturate_bits is not None:
@@ -145,31 +145,25 @@ def fold(
             raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
     if network.timesteps > TIMESTEPS_MAX:
         raise FoldError(f"network timesteps: {network.timesteps}; at most {TIMESTEPS_MAX} can be folded, so train with fewer")
-    options = _Options(
-        weight_bits=weight_bits,
-        gain_bits=gain_bits,
-        potential_bits_limit=potential_bits_limit,
-        saturate_bits=saturate_bits,
-        timesteps=network.timesteps,
-    )
-    coding = network.input
-    source = _Source(name="input", least=coding.payload_min, most=coding.payload_max, payload_bits=coding.payload_bits, value=1 / float(coding.scale))
-    folded = []
+    options = FoldOptions(
+        weight_bits=weight_bits, gain_bits=gain_bits, graded_bits=graded_bits, saturate_bits=saturate_bits, timesteps=network.timesteps
+    )  # fmt: skip
+    folder = _Folder(network, form, potential_bits_limit, options)
     for layer, shape in zip(network.layers, network.shapes(), strict=True):
         try:
-            folded.append(_fold_layer(layer, shape, source, form, options))
+            folder.add(layer, shape)
         except NetworkError as error:
             raise FoldError(f"layer {layer.name!r} does not fit the contract: {error}") from error
-        source = _Source(name=layer.name, least=0, most=1, payload_bits=SPIKE_PAYLOAD_BITS, value=1.0)
+    folded = list(folder.layers.values())
     integer = Network(
         timesteps=network.timesteps,
         timesteps_trained=network.timesteps,
-        input=coding,
+        input=network.input,
         class_names=network.class_names,
         provenance=dict(network.provenance) | {f"fold {f.report.name}": f"form {f.report.form}: {f.report.reason}" for f in folded},
-        weights=tuple(f.weights for f in folded),
-        connections=tuple(f.connection for f in folded),
-        populations=tuple(f.population for f in folded),
+        weights=tuple(Weights(id=s.id, tensor=s.tensor, bits=weight_bits) for s in {f.stored.id: f.stored for f in folded}.values()),
+        connections=tuple(c for f in folded for c in f.connections),
+        populations=tuple(p for f in folded for p in f.populations),
         readout=Readout(decode=network.readout, offset=_offset(network, folded[-1])),
     )
     return FoldResult(network=integer, layers=tuple(f.report for f in folded))
@@ -187,145 +181,182 @@ def _offset(network: FloatNetwork, last: _FoldedLayer) -> Int:
     return offset
 
 
-def _fold_layer(layer: FloatLayer, shape: Shape, source: _Source, form: Literal["auto", "B", "C"], options: _Options) -> _FoldedLayer:
-    """Fold one layer in the form asked for, or in the one that ``auto`` picks."""
-    if form != "auto":
-        return _fold_as(layer, shape, source, form, "asked for", options)
-    if (layer.norm.scale == layer.norm.scale[:1]).all():
-        return _fold_as(layer, shape, source, "B", "the gain does not change over time and folds into the weights", options)
-    growth = _growth(layer, options.timesteps)
-    if growth > options.potential_bits_limit:
-        needs = f"form C would widen the potential by {growth:.1f} bits" if np.isfinite(growth) else "form C divides by the leak, which is 0"
-        return _fold_as(layer, shape, source, "B", f"{needs}; the limit is {options.potential_bits_limit}", options)
-    # Widths beyond the contract must still be seen as "too wide", so the trial saturates.
-    spare = options.gain_bits - GAIN_BITS_LEAST
-    if growth > max(spare, 0):
-        reason = f"form C would spread the gains over {growth:.1f} bits more; of {options.gain_bits} gain_bits {max(spare, 0)} can be spared"
-        return _fold_as(layer, shape, source, "B", reason, options)
-    trial = _fold_as(layer, shape, source, "C", "", replace(options, saturate_bits=options.saturate_bits or POTENTIAL_BITS_MAX))
-    proven, limit = trial.report.proven_bits, options.potential_bits_limit
-    if proven > limit:
-        return _fold_as(layer, shape, source, "B", f"form C would take {proven} bits of potential; the limit is {limit}", options)
-    return replace(trial, report=replace(trial.report, reason=f"its potential takes {proven} bits; the limit is {limit}"))
+class _Folder:
+    """Folds layer after layer; what it has folded feeds the next."""
+
+    def __init__(self, network: FloatNetwork, form: Literal["auto", "B", "C"], potential_bits_limit: int, options: FoldOptions) -> None:
+        coding = network.input
+        self.form, self.limit, self.options = form, potential_bits_limit, options
+        self.layers: dict[str, _FoldedLayer] = {}
+        self.source = Source(
+            name=INPUT, least=coding.payload_min, most=coding.payload_max, payload_bits=coding.payload_bits, value=1 / float(coding.scale)
+        )  # fmt: skip
+        self.sharing = {layer.shared for layer in network.layers} | {layer.name for layer in network.layers if layer.shared}
+        self.tapped = {layer.add for layer in network.layers if layer.add_from == "drive"}
+
+    def add(self, layer: FloatLayer, shape: Shape) -> None:
+        """Fold the next layer."""
+        self.layers[layer.name] = folded = self._choose(layer, shape)
+        self.source = folded.sends
+
+    def _choose(self, layer: FloatLayer, shape: Shape) -> _FoldedLayer:
+        """Fold a layer in the form asked for, or in the one that ``auto`` picks."""
+        options, limit = self.options, self.limit
+        if layer.neuron != "lif":
+            return self._fold_as(layer, shape, "B", f"{layer.neuron} neurons have no leak", options)
+        if self.form != "auto":
+            return self._fold_as(layer, shape, self.form, "asked for", options)
+        if (layer.drive_scale == layer.drive_scale[:1]).all():
+            return self._fold_as(layer, shape, "B", "the gain does not change over time and folds into the weights", options)
+        growth = _growth(layer, options.timesteps)
+        if growth > limit:
+            needs = f"form C would widen the potential by {growth:.1f} bits" if np.isfinite(growth) else "form C divides by the leak, which is 0"
+            return self._fold_as(layer, shape, "B", f"{needs}; the limit is {limit}", options)
+        # Widths beyond the contract must still be seen as "too wide", so the trial saturates.
+        spare = options.gain_bits - GAIN_BITS_LEAST
+        if growth > max(spare, 0):
+            reason = f"form C would spread the gains over {growth:.1f} bits more; of {options.gain_bits} gain_bits {max(spare, 0)} can be spared"
+            return self._fold_as(layer, shape, "B", reason, options)
+        trial = self._fold_as(layer, shape, "C", "", replace(options, saturate_bits=options.saturate_bits or POTENTIAL_BITS_MAX))
+        if trial.report.proven_bits > limit:
+            reason = f"form C would take {trial.report.proven_bits} bits of potential; the limit is {limit}"
+            return self._fold_as(layer, shape, "B", reason, options)
+        reason = f"its potential takes {trial.report.proven_bits} bits; the limit is {limit}"
+        return replace(trial, report=replace(trial.report, reason=reason))
+
+    def _fold_as(self, layer: FloatLayer, shape: Shape, form: Form, reason: str, options: FoldOptions) -> _FoldedLayer:
+        """Fold one layer in a given form."""
+        added, inherited = self._added(layer)
+        schedules = fold_schedules(layer, options.timesteps, form, inherited)
+        growth = _growth(layer, options.timesteps) if form == "C" else 0.0
+        if growth >= options.gain_bits:
+            raise FoldError(
+                f"layer {layer.name!r} leak: form C spreads the gains over {growth:.1f} bits, and gain_bits is {options.gain_bits}, "
+                "so the first ones would round to 0; use form B, fewer timesteps or a larger leak"
+            )
+        leak = integer_leak(schedules.leak, options.timesteps)
+        shift = layer.drive_shift if inherited is None else layer.drive_shift + inherited
+        if layer.neuron == "relu" or layer.name in self.tapped:
+            return self._fold_drive(layer, shape, schedules, leak, added, shift, reason, options)
+        stored, steps = self._weights(layer, schedules, leak, options)
+        incoming = [weighted(layer, layer.name, self.source, stored, steps.gain, steps.exponent, options)]
+        if added is not None:
+            incoming.append(identity(layer.name, added, schedules.added * added.value / steps.potential, options))
+        population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options)
+        return _FoldedLayer(
+            stored=stored, connections=tuple(one.connection for one in incoming), populations=(population,), sends=_spikes(layer.name), drive=None,
+            offset=in_counts(layer, "bias", -schedules.load[-1], steps.potential) if layer.reset == "none" else np.zeros(shape[0]),
+            report=self._report(layer, schedules, leak, stored, incoming, population, proven, reason, options),
+        )  # fmt: skip
+
+    def _fold_drive(
+        self, layer: FloatLayer, shape: Shape, schedules: Schedules, leak: LeakCode, added: Source | None, shift: Float, reason: str,
+        options: FoldOptions,
+    ) -> _FoldedLayer:  # fmt: skip
+        """Fold a layer whose drive leaves it: as what ReLU neurons send, or for a later layer to add."""
+        relu = layer.neuron == "relu"
+        if layer.name in self.tapped and (relu or layer.reset == "none"):
+            raise FoldError(f"layer {layer.name!r}: its drive is added to a later layer's; only that of spiking neurons can be")
+        stored = self._stored(layer, options)
+        unit = stored.steps if stored.id not in self.sharing else stored.steps * (self.source.value / layer.pool**2)
+        name = layer.name if relu else f"{layer.name}.drive"
+        drive, into, sends = graded_population(layer, name, shape, self.source, stored, unit, added, shift if relu else None, options)
+        connections, populations = tuple(one.connection for one in into), (drive,)
+        report = self._report(layer, schedules, leak, stored, into, drive, drive.potential_bits, reason, options)
+        if relu:
+            return _FoldedLayer(
+                stored=stored, connections=connections, populations=populations, sends=sends, drive=None, offset=np.zeros(shape[0]), report=report
+            )  # fmt: skip
+        steps = choose_steps(layer, np.zeros((shape[0], 1)), schedules.added + np.zeros(shape[0]), leak, options.weight_bits, options.gain_bits)
+        incoming = [identity(layer.name, sends, schedules.added * sends.value / steps.potential, options)]
+        population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options)
+        return _FoldedLayer(
+            stored=stored, connections=(*connections, incoming[0].connection), populations=(*populations, population), sends=_spikes(layer.name),
+            drive=_Drive(source=sends, shift=shift, layer=layer), offset=np.zeros(shape[0]),
+            report=self._report(layer, schedules, leak, stored, [*into, *incoming], population, proven, reason, options),
+        )  # fmt: skip
+
+    def _added(self, layer: FloatLayer) -> tuple[Source | None, Float | None]:
+        """Return what an earlier layer adds to the drive, and the bias that belongs to it."""
+        if not layer.add:
+            return None, None
+        earlier = self.layers[layer.add]
+        if layer.add_from == "output":
+            return earlier.sends, None
+        if earlier.drive is None:
+            raise FoldError(f"layer {layer.name!r} add: {layer.add!r} has no drive that could be added")
+        other = earlier.drive.layer
+        if (other.neuron, other.tau_s) != (layer.neuron, layer.tau_s):
+            raise FoldError(
+                f"layer {layer.name!r} add: the drive of {layer.add!r} belongs to {other.neuron} neurons with tau_s {other.tau_s}; "
+                f"here they are {layer.neuron} with {layer.tau_s}, and both must be the same"
+            )
+        return earlier.drive.source, earlier.drive.shift
+
+    def _stored(self, layer: FloatLayer, options: FoldOptions) -> StoredWeights:
+        """Return a layer's weights in counts, with no gain in them."""
+        if layer.name in self.sharing:
+            check_sharing(layer)
+            return self.layers[layer.shared].stored if layer.shared else store_shared(layer, options.weight_bits)
+        weights = self._scaled(layer)
+        steps = counted(weight_steps(weights, options.weight_bits))
+        return StoredWeights.of(layer.name, weights, steps, options.weight_bits)
+
+    def _scaled(self, layer: FloatLayer) -> Float:
+        """Return the weights times what a payload of 1 means."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = layer.source_weights * (self.source.value / layer.pool**2)
+        check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
+        return np.asarray(weights)
+
+    def _weights(self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, options: FoldOptions) -> tuple[StoredWeights, Steps]:
+        """Return a layer's weights in counts, and the steps of its potential."""
+        gain: Float | None = schedules.gain
+        bits = (options.weight_bits, options.gain_bits)
+        if layer.name in self.sharing:
+            stored = self._stored(layer, options)
+            unit = stored.steps * (self.source.value / layer.pool**2)
+            steps = choose_steps(layer, layer.weights, None if (schedules.gain == 1).all() else gain, leak, *bits, unit=unit)
+            check_steps(layer, steps)
+            return stored, steps
+        weights = self._scaled(layer)
+        if len(schedules.gain) == 1:
+            # A constant gain, its sign included, is part of the weights: hardware needs no multiplier.
+            gain = None
+            with np.errstate(over="ignore", invalid="ignore"):
+                weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
+            check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            steps = choose_steps(layer, weights, gain, leak, *bits)
+        check_steps(layer, steps)
+        return StoredWeights.of(layer.name, weights, steps.weight, options.weight_bits), steps
+
+    def _report(
+        self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, stored: StoredWeights, incoming: list[Incoming], population: Population,
+        proven: int, reason: str, options: FoldOptions,
+    ) -> LayerReport:  # fmt: skip
+        """Say what was made of a layer; its own weights come in by the first of the connections."""
+        own = incoming[0].connection
+        reference = float(np.abs(layer.threshold if layer.reset != "none" else stored.exact).max())
+        report = LayerReport(
+            name=layer.name, form=schedules.form, reason=reason, weight_bits=options.weight_bits, current_bits=own.current_bits,
+            gain_bits=max(bits_for(int(one.connection.gain.min()), int(one.connection.gain.max())) for one in incoming),
+            unit_gain=own.unit_gain, leak_kind=leak.kind, potential_bits=population.potential_bits, proven_bits=proven, saturate=population.saturate,
+            step=float(population.unit.max()) / reference if reference else 0.0, weight_error=weight_error(stored.exact, stored.tensor, stored.steps),
+            gain_error=max(one.gain_error for one in incoming), leak_error=leak.error,
+        )  # fmt: skip
+        for name in ("step", "weight_error", "gain_error", "leak_error"):
+            check_finite(layer, name, np.array(getattr(report, name)), "a gamma, or weights, nearer to 1")
+        return report
+
+
+def _spikes(name: str) -> Source:
+    return Source(name=name, least=0, most=1, payload_bits=SPIKE_PAYLOAD_BITS, value=1.0)
 
 
 def _growth(layer: FloatLayer, timesteps: int) -> float:
     """Return by how many bits form C's last gain and threshold are larger than its first."""
+    least = float(layer.leak.min())
     if timesteps == 1:
         return 0.0
-    return (timesteps - 1) * float(-np.log2(layer.leak)) if layer.leak > 0 else np.inf
-
-
-def _fold_as(layer: FloatLayer, shape: Shape, source: _Source, form: Form, reason: str, options: _Options) -> _FoldedLayer:
-    """Fold one layer in a given form."""
-    schedules = fold_schedules(layer, options.timesteps, form)
-    growth = _growth(layer, options.timesteps) if form == "C" else 0.0
-    if growth >= options.gain_bits:
-        raise FoldError(
-            f"layer {layer.name!r} leak: form C spreads the gains over {growth:.1f} bits, and gain_bits is {options.gain_bits}, "
-            "so the first ones would round to 0; use form B, fewer timesteps or a larger leak"
-        )
-    leak = integer_leak(schedules.leak, options.timesteps)
-    static = schedules.gain.shape[0] == 1
-    with np.errstate(over="ignore", invalid="ignore"):
-        weights = layer.weights * (source.value / layer.pool**2)
-        if static:
-            # A constant gain, its sign included, is part of the weights: hardware needs no multiplier.
-            weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
-    _check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        steps = choose_steps(layer, weights, None if static else schedules.gain, leak, options.weight_bits, options.gain_bits)
-    check_steps(layer, steps)
-    tensor = integer_weights(weights, steps.weight, options.weight_bits)
-    if steps.gain is None:
-        gain, shift, gain_error = np.full((1, 1), 1 << steps.exponent, np.int64), 0, 0.0
-    else:
-        gain, shift, gain_error = integer_gain(steps.gain, options.gain_bits)
-    low, high = weighted_bounds(tensor, layer.pool, source.least, source.most)
-    current_bits = bits_for(int(low.min()), int(high.max()))
-    if current_bits > CURRENT_BITS_MAX:
-        raise FoldError(
-            f"layer {layer.name!r} weights: the current takes {current_bits} bits, at most {CURRENT_BITS_MAX} fit; use fewer weight_bits or inputs"
-        )
-    connection = Connection(
-        source=source.name, target=layer.name, kind=layer.kind, weights=layer.name, pool=layer.pool, stride=layer.stride, padding=layer.padding,
-        payload_bits=source.payload_bits, current_bits=current_bits, gain=collapse(gain), gain_shift=np.full((1, 1), shift),
-    )  # fmt: skip
-    population, proven = _population(layer, shape, schedules, steps.potential, leak, connection, low, high, options)
-    reference = abs(layer.threshold) if layer.reset != "none" else float(np.abs(weights).max())
-    report = LayerReport(
-        name=layer.name,
-        form=form,
-        reason=reason,
-        weight_bits=options.weight_bits,
-        current_bits=current_bits,
-        gain_bits=bits_for(int(connection.gain.min()), int(connection.gain.max())),
-        unit_gain=connection.unit_gain,
-        leak_kind=leak.kind,
-        potential_bits=population.potential_bits,
-        proven_bits=proven,
-        saturate=population.saturate,
-        step=float(steps.potential.max()) / reference if reference else 0.0,
-        weight_error=weight_error(weights, tensor, steps.weight),
-        gain_error=gain_error,
-        leak_error=leak.error,
-    )
-    for name in ("step", "weight_error", "gain_error", "leak_error"):
-        _check_finite(layer, name, np.array(getattr(report, name)), "a gamma, or weights, nearer to 1")
-    return _FoldedLayer(
-        weights=Weights(id=layer.name, tensor=tensor, bits=options.weight_bits),
-        connection=connection,
-        population=population,
-        offset=_counts(layer, "bias", -schedules.load[-1], steps.potential) if layer.reset == "none" else np.zeros(shape[0]),
-        report=report,
-    )
-
-
-def _check_finite(layer: FloatLayer, name: str, values: Float, remedy: str) -> None:
-    """Refuse what float64 cannot hold."""
-    if not np.isfinite(values).all():
-        raise FoldError(f"layer {layer.name!r} {name}: folded, a value is not finite; {remedy} is needed")
-
-
-def _counts(layer: FloatLayer, name: str, values: Float, step: Float) -> Float:
-    """Return ``values`` in counts of ``step``."""
-    with np.errstate(over="ignore"):
-        counts = np.asarray(values / step)
-    _check_finite(layer, name, counts, "a smaller beta or bias, or a larger threshold or weights,")
-    return counts
-
-
-def _population(
-    layer: FloatLayer, shape: Shape, s: Schedules, step: Float, leak: LeakCode, connection: Connection, low: Int, high: Int, options: _Options
-) -> tuple[Population, int]:
-    """Round the schedules to counts of ``step``, prove the width, and return the population and the proven bits."""
-    fires = layer.reset != "none"
-    zero = np.zeros((1, 1), np.int64)
-    threshold = integer_threshold(_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold) if fires else np.full((1, 1), 1 << 40)
-    decrement = to_int(_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else zero
-    load = to_int(_counts(layer, "load", s.load, step)) if layer.reset == "hard" else zero
-
-    def build(bits: int, saturate: bool) -> Population:
-        narrow, wide = signed_range(bits), signed_range(bits + 1)
-        fields: dict[str, Any] = {"leak": np.full((1, 1), leak.leak), "leak_frac_bits": leak.frac_bits, "leak_shift": leak.shift}
-        # Beyond these ends nothing changes: no potential reaches such a threshold, none needs such a decrement or load.
-        return Population(
-            name=layer.name, shape=shape, reset=layer.reset, leak_kind=leak.kind, **fields, threshold=collapse(np.clip(threshold, *wide)),
-            decrement=collapse(np.clip(decrement, *wide)), load=collapse(np.clip(load, *narrow)), potential_bits=bits, threshold_bits=bits + 1,
-            saturate=saturate, unit=step if (step != step[0]).any() else step[:1],
-        )  # fmt: skip
-
-    widest = build(POTENTIAL_BITS_MAX, True)
-    proven = bits_for(*potential_bounds(connection, widest, options.timesteps, low, high))
-    clipped = (load < signed_range(POTENTIAL_BITS_MAX)[0]).any() or (load > signed_range(POTENTIAL_BITS_MAX)[1]).any()
-    if clipped and proven == POTENTIAL_BITS_MAX:
-        proven += 1  # A load beyond the widest potential can be reached, so the proof does not hold.
-    if options.saturate_bits is not None and proven > options.saturate_bits:
-        return build(options.saturate_bits, True), proven
-    if proven > POTENTIAL_BITS_MAX:
-        form = "form B or " if s.form == "C" else ""
-        raise FoldError(
-            f"layer {layer.name!r} potential: its proof takes {proven} bits, at most {POTENTIAL_BITS_MAX} fit; "
-            f"use {form}saturate_bits, or fewer weight_bits"
-        )
-    return build(max(proven, 2), False), proven
+    return (timesteps - 1) * -float(np.log2(least)) if least > 0 else np.inf

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
-from spikefold.quantize.widths import check_widths
+from spikefold.quantize.widths import DECAY_BITS, check_widths
 from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, layer_shape
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Network",
     "Population",
     "Readout",
+    "Source",
     "State",
     "Weights",
 ]
@@ -31,6 +32,9 @@ FORMAT_VERSION = 1
 INPUT = "input"
 SPIKE_PAYLOAD_BITS = 2
 """A spike is the payload 1, which takes two signed bits."""
+GRADED_BITS_MAX = 16
+SRM_STATES = (("rise", "psp", "refractory"), ("rise", "psp", "refractory", "refractory_rise"))
+"""The states of srm neurons, in this order: with an exponential refractory kernel, and with an alpha one."""
 POTENTIAL_BITS_MAX = 32
 CURRENT_BITS_MAX = 32
 GAIN_BITS_MAX = 24
@@ -109,8 +113,8 @@ class Connection:
     """The synapses from a source (``"input"`` or a population) into a population, and the gain on their current.
 
     ``pool`` is the side of the square, non-overlapping windows whose spikes are summed before the weights apply: the
-    payload of a pooled element is a count, and average pooling's division lives in the gain. ``gain`` and ``gain_shift`` are
-    [T or 1, C or 1].
+    payload of a pooled element is a count, and average pooling's division lives in the gain. An ``identity`` has no weights, the id
+    being empty: each neuron receives the payload of the one in its place. ``gain`` and ``gain_shift`` are [T or 1, C or 1].
     """
 
     source: str
@@ -132,8 +136,8 @@ class Connection:
     def __post_init__(self) -> None:
         place = f"connection {self.source!r} to {self.target!r}"
         one_of(self.kind, ("dense", "conv2d", "pool", "identity"), f"{place} kind")
-        if self.kind not in ("dense", "conv2d"):
-            raise NetworkError(f"{place} kind: {self.kind!r} is not supported by this version; it must be dense or conv2d")
+        if self.kind == "pool":
+            raise NetworkError(f"{place} kind: 'pool' is not supported by this version; it must be dense, conv2d or identity")
         within(self.pool, 1, POOL_MAX, f"{place} pool")
         within(self.stride, 1, STRIDE_MAX, f"{place} stride")
         within(self.padding, 0, PADDING_MAX, f"{place} padding")
@@ -141,9 +145,11 @@ class Connection:
         only(self.groups, 1, f"{place} groups")
         only(self.delay, 0, f"{place} delay")
         only(self.hold, False, f"{place} hold")
-        if self.kind == "dense" and (self.stride, self.padding) != (1, 0):
-            raise NetworkError(f"{place}: stride {self.stride}, padding {self.padding}; a dense connection has 1 and 0")
-        within(self.payload_bits, 2, 8, f"{place} payload_bits")
+        if self.kind != "conv2d" and (self.stride, self.padding) != (1, 0):
+            raise NetworkError(f"{place}: stride {self.stride}, padding {self.padding}; {self.kind} has 1 and 0")
+        if self.kind == "identity" and (self.pool, self.weights) != (1, ""):
+            raise NetworkError(f"{place}: pool {self.pool}, weights {self.weights!r}; an identity has 1 and none")
+        within(self.payload_bits, 2, GRADED_BITS_MAX, f"{place} payload_bits")
         within(self.current_bits, 1, CURRENT_BITS_MAX, f"{place} current_bits")
         object.__setattr__(self, "gain", frozen(self.gain, f"{place} gain", 2))
         in_range(self.gain, *signed_range(GAIN_BITS_MAX), f"{place} gain")
@@ -158,12 +164,18 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A further state of a neuron (SRM kernels); part of the format, not executed by this version."""
+    """A state of srm neurons beside the potential: its width, and its decay in a timestep in units of 2**-16."""
 
     name: str
     bits: int
     decay: int
     rounding: Literal["floor", "half_up"]
+
+    def __post_init__(self) -> None:
+        place = f"state {self.name!r}"
+        within(self.bits, 2, POTENTIAL_BITS_MAX, f"{place} bits")
+        within(self.decay, 0, 1 << DECAY_BITS, f"{place} decay")
+        only(self.rounding, "half_up", f"{place} rounding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,7 +183,9 @@ class Population:
     """A layer of neurons, [channels, height, width]. Its schedules are [T or 1, C or 1], ``initial`` is [C or 1].
 
     ``leak_kind`` says what [LIF.2] is: ``none`` (the leak is in the schedule), ``shift`` (by ``leak_shift``) or
-    ``multiply`` (by ``leak`` with ``leak_frac_bits`` fraction bits). ``saturate`` says that ``potential_bits`` is not
+    ``multiply`` (by ``leak`` with ``leak_frac_bits`` fraction bits). ``linear`` neurons keep nothing: each timestep begins at ``load``, and
+    they send the potential as a graded payload where it reaches the threshold. ``srm`` neurons keep ``states`` and no potential.
+    ``saturate`` says that ``potential_bits`` is not
     proven and that the potential clamps there. ``unit`` [C or 1] is what one step of the potential means in the float network.
     """
 
@@ -200,15 +214,13 @@ class Population:
         if len(self.shape) != 3 or min(self.shape) < 1 or max(self.shape) > 65536:
             raise NetworkError(f"{place} shape: {self.shape!r}; it must be three numbers in 1..65536")
         one_of(self.neuron, ("lif", "linear", "srm"), f"{place} neuron")
-        only(self.neuron, "lif", f"{place} neuron")
         one_of(self.reset, ("soft", "hard", "none"), f"{place} reset")
         one_of(self.leak_kind, ("none", "shift", "multiply"), f"{place} leak_kind")
-        only(self.states, (), f"{place} states")
         one_of(self.threshold_scale, ("none", "schedule", "two_pass"), f"{place} threshold_scale")
         only(self.threshold_scale, "none", f"{place} threshold_scale")
         one_of(self.output, ("spike", "graded"), f"{place} output")
-        only(self.output, "spike", f"{place} output")
-        within(self.potential_bits, 2, POTENTIAL_BITS_MAX, f"{place} potential_bits")
+        within(self.potential_bits, 2, GRADED_BITS_MAX if self.output == "graded" else POTENTIAL_BITS_MAX, f"{place} potential_bits")
+        self._check_neuron(place)
         only(self.threshold_bits, self.potential_bits + 1, f"{place} threshold_bits")
         within(self.leak_frac_bits, 0, 16, f"{place} leak_frac_bits")
         within(self.leak_shift, 0, SHIFT_MAX, f"{place} leak_shift")
@@ -232,6 +244,30 @@ class Population:
             raise NetworkError(f"{place} unit: it must be one axis of finite numbers above 0")
         unit.setflags(write=False)
         object.__setattr__(self, "unit", unit)
+
+    def _check_neuron(self, place: str) -> None:
+        """Hold against the kind of neuron what only some kinds have."""
+        if (self.neuron == "linear") != (self.output == "graded"):
+            raise NetworkError(f"{place} output: {self.output!r}; linear neurons send graded payloads, and no others do")
+        if self.neuron != "lif" and (self.reset, self.leak_kind) not in (("none", "none"), ("soft" if self.neuron == "srm" else "none", "none")):
+            raise NetworkError(f"{place}: reset {self.reset!r}, leak_kind {self.leak_kind!r}; {self.neuron} neurons have no leak and no such reset")
+        names = tuple(state.name for state in self.states)
+        if names not in (SRM_STATES if self.neuron == "srm" else ((),)):
+            expected = " or ".join(map(str, SRM_STATES)) if self.neuron == "srm" else "none"
+            raise NetworkError(f"{place} states: {names}; {self.neuron} neurons have {expected}")
+
+    @property
+    def payload_bits(self) -> int:
+        """The width of what it sends."""
+        return self.potential_bits if self.output == "graded" else SPIKE_PAYLOAD_BITS
+
+    @property
+    def payload_range(self) -> tuple[int, int]:
+        """The least and greatest payload that it sends; 0 is one of them, or between them."""
+        if self.output == "spike":
+            return 0, 1
+        low, high = signed_range(self.potential_bits)
+        return min(0, max(low, int(self.threshold.min()))), high
 
     @property
     def size(self) -> int:
@@ -269,9 +305,23 @@ class ExitRule:
         only(self.step, 0, "exit step")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What feeds a connection: the input or a population, its shape, and the payloads that it sends."""
+
+    name: str
+    shape: tuple[int, int, int]
+    least: int
+    most: int
+    payload_bits: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Network:
-    """An integer spiking network: a chain of populations, each fed by one connection; the last one is read out."""
+    """An integer spiking network: populations, each fed by connections from the input or from earlier ones; the last one is read out.
+
+    ``connections`` are in the order of the populations that they feed.
+    """
 
     format_version: int = FORMAT_VERSION
     required_features: tuple[str, ...] = ()
@@ -296,54 +346,86 @@ class Network:
             raise NetworkError("weights: two tensors have the same id; each id must be there once")
         if len({p.name for p in self.populations} | {INPUT}) != len(self.populations) + 1:
             raise NetworkError("populations: a name is there twice, or is 'input'; names must differ")
-        if not self.populations or len(self.connections) != len(self.populations):
-            raise NetworkError(
-                f"network: {len(self.populations)} populations and {len(self.connections)} connections; "
-                "this version runs a chain, one connection into each population"
-            )
-        source, shape = INPUT, self.input.shape
-        for connection, population in zip(self.connections, self.populations, strict=True):
-            if (connection.source, connection.target) != (source, population.name):
-                raise NetworkError(
-                    f"connection {connection.source!r} to {connection.target!r}: this version runs a chain, "
-                    f"so {source!r} to {population.name!r} is expected here"
-                )
-            if connection.weights not in by_id:
-                raise NetworkError(f"connection into {population.name!r}: weights id {connection.weights!r} is not in the network")
-            self._check_layer(connection, population, by_id[connection.weights], shape)
-            source, shape = population.name, population.shape
+        if not self.populations:
+            raise NetworkError("network: it has no populations; at least 1 is needed")
+        self._check_order()
+        for index, population in enumerate(self.populations):
+            for connection in self.into(index):
+                self._check_connection(connection, population, by_id)
+            self._check_schedules(population)
         unused = set(by_id) - {c.weights for c in self.connections}
         if unused:
             raise NetworkError(f"weights {sorted(unused)[0]!r}: no connection uses them")
-        classes = len(self.class_names)
-        if shape != (classes, 1, 1) or self.readout.offset.shape != (classes,):
+        classes, last = len(self.class_names), self.populations[-1]
+        if last.shape != (classes, 1, 1) or self.readout.offset.shape != (classes,):
             raise NetworkError(
-                f"readout: {classes} class names, {self.readout.offset.size} offsets and a last population of {shape}; "
+                f"readout: {classes} class names, {self.readout.offset.size} offsets and a last population of {last.shape}; "
                 "it must be one neuron and one offset a class"
             )
-        if self.readout.decode == "potential" and not self.populations[-1].never_fires:
-            raise NetworkError(f"population {source!r} threshold: a potential readout never fires, so it must lie above every potential")
+        if self.readout.decode == "potential" and (last.neuron != "lif" or not last.never_fires):
+            raise NetworkError(f"population {last.name!r} threshold: a potential readout never fires, so it must lie above every potential")
+        if last.output != "spike":
+            raise NetworkError(f"population {last.name!r} output: 'graded'; the last population integrates, or its spikes are counted")
         check_widths(self)
 
-    def _check_layer(self, c: Connection, p: Population, w: Weights, source_shape: tuple[int, int, int]) -> None:
+    def _check_order(self) -> None:
+        """Check that connections follow the order of the populations, and come from earlier ones."""
+        place_of = {p.name: i for i, p in enumerate(self.populations)} | {INPUT: -1}
+        fed, before = set[int](), 0
+        for c in self.connections:
+            place = f"connection {c.source!r} to {c.target!r}"
+            for end in (c.source, c.target):
+                if end not in place_of:
+                    raise NetworkError(f"{place}: there is no population {end!r}")
+            target = place_of[c.target]
+            if target < before or place_of[c.source] >= target:
+                raise NetworkError(f"{place}: connections must be in the order of what they feed, and come from the input or an earlier population")
+            fed.add(target)
+            before = target
+        for index, population in enumerate(self.populations):
+            if index not in fed:
+                raise NetworkError(f"population {population.name!r}: no connection feeds it; at least 1 is needed")
+
+    def _check_connection(self, c: Connection, p: Population, by_id: Mapping[str, Weights]) -> None:
         place = f"layer {p.name!r}"
-        shape = layer_shape(place, c.kind, source_shape, c.pool, w.tensor.shape, c.stride, c.padding)
+        source = self.source(c)
+        if c.kind == "identity":
+            shape = source.shape
+        elif c.weights in by_id:
+            shape = layer_shape(place, c.kind, source.shape, c.pool, by_id[c.weights].tensor.shape, c.stride, c.padding)
+        else:
+            raise NetworkError(f"connection into {p.name!r}: weights id {c.weights!r} is not in the network")
         if p.shape != shape:
-            raise NetworkError(f"{place} shape: {p.shape}; its connection gives {shape}")
-        bits = self.input.payload_bits if c.source == INPUT else SPIKE_PAYLOAD_BITS
-        only(c.payload_bits, bits, f"{place} payload_bits")
-        schedules = {"gain": c.gain, "gain_shift": c.gain_shift, "leak": p.leak, "threshold": p.threshold, "decrement": p.decrement, "load": p.load}
-        for name, schedule in schedules.items():
-            if schedule.shape[0] not in (1, self.timesteps) or schedule.shape[1] not in (1, p.shape[0]):
-                raise NetworkError(f"{place} {name}: shape {list(schedule.shape)}; it must be [{self.timesteps} or 1, {p.shape[0]} or 1]")
+            raise NetworkError(f"{place} shape: {p.shape}; its connection from {c.source!r} gives {shape}")
+        only(c.payload_bits, source.payload_bits, f"{place} payload_bits")
+        self._check_axes(place, p, {"gain": c.gain, "gain_shift": c.gain_shift})
+
+    def _check_schedules(self, p: Population) -> None:
+        place = f"layer {p.name!r}"
+        self._check_axes(place, p, {"leak": p.leak, "threshold": p.threshold, "decrement": p.decrement, "load": p.load})
         for name, vector in {"initial": p.initial, "unit": p.unit}.items():
             if vector.shape[0] not in (1, p.shape[0]):
                 raise NetworkError(f"{place} {name}: {vector.shape[0]} values; it must be {p.shape[0]} or 1")
 
+    def _check_axes(self, place: str, p: Population, schedules: Mapping[str, Int]) -> None:
+        for name, schedule in schedules.items():
+            if schedule.shape[0] not in (1, self.timesteps) or schedule.shape[1] not in (1, p.shape[0]):
+                raise NetworkError(f"{place} {name}: shape {list(schedule.shape)}; it must be [{self.timesteps} or 1, {p.shape[0]} or 1]")
+
+    def into(self, index: int) -> tuple[Connection, ...]:
+        """Return the connections that feed population ``index``."""
+        name = self.populations[index].name
+        return tuple(c for c in self.connections if c.target == name)
+
     def weights_of(self, connection: Connection) -> Weights:
-        """Return the weights that a connection names."""
+        """Return the weights that a connection names; an identity names none."""
         return next(w for w in self.weights if w.id == connection.weights)
 
-    def source_shape(self, index: int) -> tuple[int, int, int]:
-        """Return the shape of what feeds layer ``index``, before pooling."""
-        return self.input.shape if index == 0 else self.populations[index - 1].shape
+    def source(self, connection: Connection) -> Source:
+        """Return what feeds a connection."""
+        if connection.source == INPUT:
+            coding = self.input
+            return Source(name=INPUT, shape=coding.shape, least=coding.payload_min, most=coding.payload_max, payload_bits=coding.payload_bits)
+        p = next(p for p in self.populations if p.name == connection.source)
+        least, most = p.payload_range
+        return Source(name=p.name, shape=p.shape, least=least, most=most, payload_bits=p.payload_bits)

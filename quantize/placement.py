@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from spikefold.data.errors import ChipError
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import Int, Network
+from spikefold.quantize.network import INPUT, Connection, Int, Network
 from spikefold.quantize.resources import block_rams, core_memories, multipliers
 
-__all__ = ["CorePlan", "place"]
+__all__ = ["CorePlan", "beyond_cores", "place", "plan_connection"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,10 +68,10 @@ def axis_table(source: int, kernel: int, stride: int, padding: int, pool: int, o
     return table
 
 
-def plan_core(network: Network, index: int, lanes: int) -> CorePlan:
-    """Lay layer ``index`` out for a core of ``lanes`` lanes."""
-    connection, population = network.connections[index], network.populations[index]
-    source = network.source_shape(index)
+def plan_connection(network: Network, connection: Connection, lanes: int) -> CorePlan:
+    """Lay out the neurons that a connection with weights feeds, and its fan-out, for a core of ``lanes`` lanes."""
+    index, population = next((i, p) for i, p in enumerate(network.populations) if p.name == connection.target)
+    source = network.source(connection).shape
     tensor = network.weights_of(connection).tensor
     height, width = source[1] // connection.pool, source[2] // connection.pool
     if connection.kind == "dense":
@@ -109,18 +109,36 @@ def check_limits(chip: ChipConfig, layer: str, needs: dict[str, int]) -> None:
             raise ChipError(f"layer {layer!r} {name}: {need} needed; chip {chip.name!r} has {getattr(chip, name)}")
 
 
+def beyond_cores(network: Network) -> str:
+    """Return what of ``network`` the cores of this version cannot run, empty where they can: layers in a row of integrate-and-fire neurons.
+
+    Weights that several layers share are stored in the core of each.
+    """
+    before = INPUT
+    for index, population in enumerate(network.populations):
+        connections, place = network.into(index), f"layer {population.name!r}"
+        if population.neuron != "lif":
+            return f"{place} neuron: {population.neuron!r}; cores run 'lif' neurons"
+        if len(connections) != 1 or connections[0].source != before or connections[0].kind == "identity":
+            return f"{place} connections: {', '.join(f'{c.kind} from {c.source!r}' for c in connections)}; a core has one, from the layer before"
+        before = population.name
+    return ""
+
+
 def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
     """Give each layer its core, or raise a ChipError that names the layer and the limit."""
+    if reason := beyond_cores(network):
+        raise ChipError(f"{reason} in this version")
     if len(network.populations) > chip.cores:
         raise ChipError(f"network: {len(network.populations)} layers, one core each; chip {chip.name!r} has {chip.cores} cores")
     plans = []
     shared = {"block_rams": 0, "multipliers": 0}
-    for index, (connection, population) in enumerate(zip(network.connections, network.populations, strict=True)):
+    for connection, population in zip(network.connections, network.populations, strict=True):
         channels, height, width = population.shape
         # Before the plan, whose tables and images grow with the layer.
         neurons = height * width * -(-channels // chip.lanes) * chip.lanes
-        check_limits(chip, population.name, {"axons_per_core": math.prod(network.source_shape(index)), "neurons_per_core": neurons})
-        plan = plan_core(network, index, chip.lanes)
+        check_limits(chip, population.name, {"axons_per_core": math.prod(network.source(connection).shape), "neurons_per_core": neurons})
+        plan = plan_connection(network, connection, chip.lanes)
         memories = core_memories(network, plan, chip)
         needs = {
             "weight_bits_per_core": plan.weights.size * network.weights_of(connection).bits,

@@ -4,12 +4,15 @@ Sources of the neuron: Kim and Panda 2021 (BNTT) for the per-timestep schedules,
 :mod:`spikefold.quantize.fold`. Simulator and hardware repeat the tagged lines under the same names.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import DataError
-from spikefold.quantize.network import Connection, Int, Network, Population, Weights, signed_range
+from spikefold.quantize.network import INPUT, Connection, Int, Network, Population, Weights, signed_range
 from spikefold.quantize.trace import Trace
+from spikefold.quantize.widths import decayed
 from spikefold.quantize.windows import patches, pool
 
 __all__ = ["run"]
@@ -21,24 +24,28 @@ def run(network: Network, events: npt.NDArray[np.int8], *, potentials: bool = Fa
     Scores are int64 [N, classes]; the prediction is the lowest index among the greatest scores.
     """
     check_events(network, events)
-    payload = events.astype(np.int64)
+    payloads = {INPUT: events.astype(np.int64)}
     spikes, kept, clamps, sops = [], [], [], []
-    decoded = np.zeros((len(events), 1), np.int64)
-    for connection, population in zip(network.connections, network.populations, strict=True):
-        current, synapses = currents(connection, network.weights_of(connection), population, payload)
-        fired, potential, clamped = run_population(connection, population, current)
-        spikes.append(fired)
+    for index, population in enumerate(network.populations):
+        incoming = []
+        for connection in network.into(index):
+            weights = None if connection.kind == "identity" else network.weights_of(connection)
+            current, operations = currents(connection, weights, payloads[connection.source])
+            incoming.append((connection, current))
+            sops.append(operations)
+        fired, potential, clamped = run_population(incoming, population)
+        payload = np.where(fired, potential, 0) if population.output == "graded" else fired.astype(np.int64)
+        # Of neurons that send their potential, one of 0 is no event.
+        spikes.append(payload != 0)
         kept.append(potential)
         clamps.append(clamped)
-        sops.append(synapses)
-        payload = fired.astype(np.int64)
-        decoded = potential[:, -1].reshape(len(events), -1) if network.readout.decode == "potential" else payload.sum(1).reshape(len(events), -1)
-    scores = decoded + network.readout.offset
+        payloads[population.name] = payload
+    decoded = kept[-1][:, -1] if network.readout.decode == "potential" else payload.sum(1)
     return Trace(
         populations=tuple(p.name for p in network.populations),
         spikes=tuple(spikes),
         potentials=tuple(kept) if potentials else None,
-        scores=scores,
+        scores=decoded.reshape(len(events), -1) + network.readout.offset,
         clamps=tuple(clamps),
         sops=np.stack(sops, axis=1),
     )
@@ -56,11 +63,13 @@ def check_events(network: Network, events: npt.NDArray[np.int8]) -> None:
         raise DataError(f"events: a payload in {events.min()}..{events.max()}; {network.input.coding} payloads are in {low}..{high}")
 
 
-def currents(connection: Connection, weights: Weights, population: Population, payload: Int) -> tuple[Int, Int]:
+def currents(connection: Connection, weights: Weights | None, payload: Int) -> tuple[Int, Int]:
     """Return the current of every neuron and timestep, [N, T, C, H, W], and the synaptic operations per sample, [N].
 
-    A synaptic operation is one event of the source added to one neuron: pooled spikes count one by one.
+    ``weights`` is None for an identity. A synaptic operation is one event of the source added to one neuron: pooled spikes count one by one.
     """
+    if weights is None:
+        return payload, np.count_nonzero(payload, axis=(1, 2, 3, 4)).astype(np.int64)
     tensor = weights.tensor.astype(np.int64)
     pooled = pool(payload, connection.pool)
     pooled_events = pool((payload != 0).astype(np.int64), connection.pool)
@@ -72,35 +81,54 @@ def currents(connection: Connection, weights: Weights, population: Population, p
     events = patches(pooled_events, kernel, connection.stride, connection.padding)
     # Full width: the order in which events arrive must not change the sum.
     current = np.einsum("nthwcyx,ocyx->ntohw", seen, tensor, optimize=True)
-    return np.ascontiguousarray(current), events.reshape(len(payload), -1).sum(1) * population.shape[0]
+    return np.ascontiguousarray(current), events.reshape(len(payload), -1).sum(1) * len(tensor)
 
 
-def run_population(connection: Connection, population: Population, current: Int) -> tuple[npt.NDArray[np.bool_], Int, int]:
-    """Run the neurons of one population through all timesteps of their current [N, T, C, H, W].
+def run_population(incoming: Sequence[tuple[Connection, Int]], population: Population) -> tuple[npt.NDArray[np.bool_], Int, int]:
+    """Run the neurons of one population through all timesteps of its connections' currents, [N, T, C, H, W] each.
 
-    Returns the spikes and the potentials after reset, both shaped like the current, and how often a clamp acted.
+    Returns the spikes and the potentials after reset, both shaped like the currents, and how often a clamp acted.
     """
-    timesteps = current.shape[1]
-
-    def at(schedule: Int, t: int) -> Int:
-        return np.asarray(schedule[t if schedule.shape[0] > 1 else 0][:, None, None])
-
-    potential = np.broadcast_to(population.initial[:, None, None], current[:, 0].shape).copy()
-    spikes, potentials = np.empty(current.shape, np.bool_), np.empty_like(current)
+    first = incoming[0][1]
+    neurons: Lif | Srm = Srm(population, first[:, 0].shape) if population.neuron == "srm" else Lif(population, first[:, 0].shape)
+    spikes, potentials = np.empty(first.shape, np.bool_), np.empty_like(first)
     clamped = 0
-    for t in range(timesteps):
-        gain, shift, leak = at(connection.gain, t), at(connection.gain_shift, t), at(population.leak, t)
+    for t in range(first.shape[1]):
+        drive = np.zeros_like(first[:, t])
+        for connection, current in incoming:
+            gain, shift = at(connection.gain, t), at(connection.gain_shift, t)
+            drive += (current[:, t] * gain + ((1 << shift) >> 1)) >> shift  # [LIF.1]
+        spikes[:, t], potentials[:, t], clamps = neurons.step(drive, t)
+        clamped += clamps
+    return spikes, potentials, clamped
+
+
+def at(schedule: Int, t: int) -> Int:
+    """Return a schedule's values [C or 1, 1, 1] in timestep ``t``."""
+    return np.asarray(schedule[t if schedule.shape[0] > 1 else 0][:, None, None])
+
+
+class Lif:
+    """The potentials [N, C, H, W] of integrate-and-fire neurons, or of linear ones, which keep none."""
+
+    def __init__(self, population: Population, shape: tuple[int, ...]) -> None:
+        self.population = population
+        self.potential: Int = np.broadcast_to(population.initial[:, None, None], shape).copy()
+
+    def step(self, drive: Int, t: int) -> tuple[npt.NDArray[np.bool_], Int, int]:
+        """Advance by one timestep; return spikes, potentials after the reset, and how often a clamp acted."""
+        population, potential = self.population, self.potential
         threshold, decrement, load = at(population.threshold, t), at(population.decrement, t), at(population.load, t)
-        drive = (current[:, t] * gain + ((1 << shift) >> 1)) >> shift  # [LIF.1]
-        if population.leak_kind == "none":
+        if population.neuron == "linear":
+            leaked = load  # [LINEAR]
+        elif population.leak_kind == "none":
             leaked = potential  # [LIF.2a]
         elif population.leak_kind == "shift":
             leaked = potential - (potential >> population.leak_shift)  # [LIF.2b]
         else:
             half = (1 << population.leak_frac_bits) >> 1
-            leaked = (potential * leak + half) >> population.leak_frac_bits  # [LIF.2c]
-        summed, clamps = clamp(leaked + drive, population)  # [LIF.3]
-        clamped += clamps
+            leaked = (potential * at(population.leak, t) + half) >> population.leak_frac_bits  # [LIF.2c]
+        summed, clamped = clamp(leaked + drive, population)  # [LIF.3]
         fired = summed >= threshold  # [LIF.4]
         if population.reset == "soft":
             potential, clamps = clamp(np.where(fired, summed - decrement, summed), population)  # [LIF.5a]
@@ -109,8 +137,35 @@ def run_population(connection: Connection, population: Population, current: Int)
             potential = np.where(fired, load, summed)  # [LIF.5b]
         else:
             potential = summed  # [LIF.5c]
-        spikes[:, t], potentials[:, t] = fired, potential
-    return spikes, potentials, clamped
+        self.potential = potential
+        return fired, potential, clamped
+
+
+class Srm:
+    """The states [N, C, H, W] of spike response neurons: two of the alpha kernel, and one or two of the refractory response."""
+
+    def __init__(self, population: Population, shape: tuple[int, ...]) -> None:
+        self.population = population
+        self.decays = [state.decay for state in population.states]
+        self.states = [np.zeros(shape, np.int64) for _ in population.states]
+
+    def step(self, drive: Int, t: int) -> tuple[npt.NDArray[np.bool_], Int, int]:
+        """Advance by one timestep; return spikes, potentials, and how often a clamp acted."""
+        population = self.population
+        rise, psp, refractory, *more = self.states
+        rising, falling, recovering, *later = self.decays
+        psp = decayed(psp + rise, falling)  # [SRM.1]
+        summed, clamped = clamp(psp + refractory, population)  # [SRM.2]
+        fired = summed >= at(population.threshold, t)  # [SRM.3]
+        rise = decayed(rise, rising) + drive  # [SRM.4]
+        kick = np.where(fired, at(population.decrement, t), 0)  # [SRM.5]
+        if more:
+            more = [decayed(more[0], later[0]) - kick]  # [SRM.6a]
+            refractory = decayed(refractory + more[0], recovering)  # [SRM.7a]
+        else:
+            refractory = decayed(refractory - kick, recovering)  # [SRM.7b]
+        self.states = [rise, psp, refractory, *more]
+        return fired, summed, clamped
 
 
 def clamp(value: Int, population: Population) -> tuple[Int, int]:

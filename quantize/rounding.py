@@ -3,7 +3,7 @@
 A *step* is what one count means in the float network: ``weight = count * step``. Steps are chosen per output channel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -68,29 +68,31 @@ def weight_error(weights: Float, counts: npt.NDArray[np.int8], steps: Float) -> 
     return float(np.sqrt(((restored - exact) ** 2).mean())) / float(np.sqrt((exact**2).mean()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LeakCode:
-    """How a leak is executed; ``stuck`` is about how many counts of a potential its rounding can keep from leaking."""
+    """How a leak is executed, by ``leak`` [C or 1]; ``stuck`` is about how many counts of a potential its rounding can keep from leaking."""
 
     kind: Literal["none", "shift", "multiply"]
-    leak: int = 0
+    leak: Int = field(default_factory=lambda: np.zeros(1, np.int64))
     frac_bits: int = 0
     shift: int = 0
     error: float = 0.0
     stuck: float = 0.0
 
 
-def integer_leak(leak: float, timesteps: int) -> LeakCode:
-    """Return the code of a leak: none for 1, a shift for exactly 1 - 2**-k, else a multiplication by a rounded fraction."""
-    if leak == 1:
+def integer_leak(leak: Float, timesteps: int) -> LeakCode:
+    """Return the code of a leak [C or 1]: none for 1, a shift for exactly 1 - 2**-k, else a multiplication by rounded fractions."""
+    if (leak == 1).all():
         return LeakCode(kind="none")
-    horizon = min(1 / (1 - leak), timesteps)
-    mantissa, exponent = np.frexp(1 - leak)
-    if mantissa == 0.5 and 0 <= 1 - exponent <= 31:
+    with np.errstate(divide="ignore"):
+        horizon = float(np.minimum(1 / (1 - leak), timesteps).max())
+    mantissa, exponent = np.frexp(1 - float(leak[0]))
+    if (leak == leak[0]).all() and mantissa == 0.5 and 0 <= 1 - exponent <= 31:
         return LeakCode(kind="shift", shift=int(1 - exponent), stuck=horizon)
-    frac_bits = next((k for k in range(1, LEAK_FRAC_BITS) if leak * (1 << k) == int(leak * (1 << k))), LEAK_FRAC_BITS)
-    count = int(np.rint(leak * (1 << frac_bits)))
-    return LeakCode(kind="multiply", leak=count, frac_bits=frac_bits, error=abs(count / (1 << frac_bits) - leak), stuck=horizon / 2)
+    frac_bits = next((k for k in range(1, LEAK_FRAC_BITS) if (leak * (1 << k) == np.floor(leak * (1 << k))).all()), LEAK_FRAC_BITS)
+    counts = to_int(leak * (1 << frac_bits))
+    error = float(np.abs(counts / (1 << frac_bits) - leak).max())
+    return LeakCode(kind="multiply", leak=counts, frac_bits=frac_bits, error=error, stuck=horizon / 2)
 
 
 def integer_gain(gain: Float, bits: int) -> tuple[Int, int, float]:
@@ -104,6 +106,9 @@ def integer_gain(gain: Float, bits: int) -> tuple[Int, int, float]:
         return np.zeros(gain.shape, np.int64), 0, 0.0
     shift = int(np.clip(np.floor(np.log2(most / largest)), 0, 31))
     counts = np.clip(to_int(gain * 2.0**shift), -most, most)
+    # Fraction bits that no gain has are dropped: the same drive from fewer bits, and a gain of 1 that is seen to be one.
+    while shift and not (counts & 1).any():
+        counts, shift = counts >> 1, shift - 1
     worst, most_at = np.abs(counts / 2.0**shift - gain).max(1), np.abs(gain).max(1)
     return counts, shift, float((worst[most_at > 0] / most_at[most_at > 0]).max())
 

@@ -2,10 +2,15 @@
 
 Source: the recursion of BNTT (Kim and Panda 2021), ``u = leak * u + a[t] * (x + bias) + b[t]``, rewritten exactly in two steps.
 
-1. The bias leaves the loop: ``c[t] = leak * c[t-1] + b[t] + a[t] * bias`` with 0 before the first step never depends on spikes, so with
-   ``p = u - c`` a neuron fires where ``p > threshold - c[t]``; a soft reset still subtracts the threshold, a hard one loads ``-c[t]``.
+1. The bias leaves the loop: ``c[t] = leak * c[t-1] + b[t] + a[t] * bias``, from the initial potential on, never depends on spikes, so with
+   ``p = u - c`` a neuron fires where ``p > threshold - c[t]``; a soft reset still subtracts its decrement, a hard one loads ``load - c[t]``.
 2. A positive scale ``g[t]`` is divided out, ``v = p / g[t]``: 1 in form B, which keeps the leak; ``leak ** t`` in form C, which has
    none left. Both start from v = 0, and the gain on the input, ``a[t] / g[t]``, may be negative or zero.
+
+Spike response neurons (Ikegawa 2022) are linear before the threshold, so the kernel ``eps`` moves behind the weights: two states a neuron,
+``psp[t] = d * (psp[t-1] + rise[t-1])`` and ``rise[t] = d * rise[t-1] + e / tau_s * x[t]`` with ``d = exp(-1 / tau_s)``. The bias passes no
+kernel and leaves the threshold in its own timestep. A readout that adds their drive up until the last timestep T - 1 weighs the input of
+timestep t by ``eps(0) + ... + eps(T - 1 - t)``, and keeps no states.
 """
 
 from dataclasses import dataclass
@@ -17,9 +22,10 @@ import numpy.typing as npt
 from spikefold.data.errors import FoldError
 from spikefold.quantize.float_network import FloatLayer
 
-__all__ = ["Schedules", "fold_schedules", "folded_float"]
+__all__ = ["Form", "Schedules", "fold_schedules"]
 
 Float = npt.NDArray[np.float64]
+Form = Literal["B", "C"]
 _REMEDIES = {
     "bias": "a smaller beta, mean or bias",
     "gain": "a smaller gamma, or a larger var or leak,",
@@ -31,84 +37,95 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Schedules:
-    """What remains of a layer's neuron after the fold, in float64.
+    """What remains of a layer's neurons after the fold, in float64.
 
-    ``scale`` [T] is g and ``bias`` [T, C] is c: the unfolded potential is ``v * scale + bias``. ``gain`` is [T, C], or [1, C] where
-    the scale and the normalisation are constant; ``threshold`` and ``load`` are [T, C], ``decrement`` [T, 1].
+    ``scale`` [T, C or 1] is g and ``bias`` [T, C] is c: the unfolded potential is ``v * scale + bias``. ``gain`` is [T, C], or [1, C] where
+    scale and normalisation are constant; what an earlier layer adds has the gain ``added``, [T or 1, C or 1]. ``leak`` is [C or 1],
+    ``threshold``, ``decrement`` and ``load`` are [T, C]. ``decays`` are those of srm neurons' states, by name.
     """
 
-    form: Literal["B", "C"]
-    leak: float
+    form: Form
+    leak: Float
     scale: Float
     bias: Float
     gain: Float
+    added: Float
     threshold: Float
     decrement: Float
     load: Float
+    decays: dict[str, float]
 
 
-def fold_schedules(layer: FloatLayer, timesteps: int, form: Literal["B", "C"]) -> Schedules:
+def fold_schedules(layer: FloatLayer, timesteps: int, form: Form, inherited: Float | None = None) -> Schedules:
     """Fold a layer's normalisation, bias and (form C) leak over ``timesteps``.
 
-    Raises a FoldError where a schedule is not finite.
+    ``inherited`` [T or 1, C] is the bias in the drive that an earlier layer adds. Raises a FoldError where a schedule is not finite.
     """
-    a = layer.norm.scale
-    bias = _accumulated_bias(layer, timesteps)
-    scale = np.ones(timesteps) if form == "B" else np.float64(layer.leak) ** np.arange(timesteps)
-    if scale[-1] == 0:
-        raise FoldError(
-            f"layer {layer.name!r} leak: form C divides by leak ** t, and {layer.leak} ** {timesteps - 1} is 0; use form B or a larger leak"
-        )
-    g = scale[:, None]
-    constant = bool((a == a[:1]).all() and (scale == 1).all())
-    with np.errstate(over="ignore", invalid="ignore"):
-        schedules = Schedules(
-            form=form,
-            leak=layer.leak if form == "B" else 1.0,
-            scale=scale,
-            bias=bias,
-            gain=a[:1] if constant else a / g,
-            threshold=(layer.threshold - bias) / g,
-            decrement=layer.threshold / g,
-            load=-bias / g,
-        )
+    shift = layer.drive_shift if inherited is None else layer.drive_shift + inherited
+    if layer.neuron == "srm":
+        schedules = _srm_readout(layer, shift, timesteps, form) if layer.reset == "none" else _srm(layer, shift, timesteps, form)
+    else:
+        schedules = _lif(layer, shift, timesteps, form)
     for name, remedy in _REMEDIES.items():
         if not np.isfinite(getattr(schedules, name)).all():
             raise FoldError(f"layer {layer.name!r} {name}: its schedule in form {form} is not finite; {remedy} is needed")
     return schedules
 
 
-def _accumulated_bias(layer: FloatLayer, timesteps: int) -> Float:
-    """Return the potential that the bias alone leaves in each timestep, [T, C]."""
-    bias = np.empty((timesteps, layer.norm.scale.shape[1]))
+def _lif(layer: FloatLayer, shift: Float, timesteps: int, form: Form) -> Schedules:
+    a = layer.drive_scale
+    bias = _accumulated(shift, layer.leak, layer.initial, timesteps)
+    scale = np.ones((timesteps, 1)) if form == "B" else layer.leak ** np.arange(timesteps)[:, None]
+    if (scale[-1] == 0).any():
+        raise FoldError(
+            f"layer {layer.name!r} leak: form C divides by leak ** t, and {layer.leak.min()} ** {timesteps - 1} is 0; "
+            "use form B or a larger leak"
+        )  # fmt: skip
+    constant = bool((scale == 1).all())
     with np.errstate(over="ignore", invalid="ignore"):
-        b = layer.norm.shift
-        if layer.bias is not None:
-            b = b + layer.norm.scale * layer.bias
-        carried = np.zeros(bias.shape[1])
+        return Schedules(
+            form=form,
+            leak=layer.leak if form == "B" else np.ones(1),
+            scale=scale,
+            bias=bias,
+            gain=a[:1] if constant and (a == a[:1]).all() else a / scale,
+            added=np.ones((1, 1)) if constant else 1 / scale,
+            threshold=(layer.threshold - bias) / scale,
+            decrement=np.broadcast_to(layer.subtracted / scale, bias.shape),
+            load=(layer.load - bias) / scale,
+            decays={},
+        )
+
+
+def _accumulated(shift: Float, leak: Float, initial: Float, timesteps: int) -> Float:
+    """Return the potential that initial value and bias alone leave in each timestep, [T, C]."""
+    bias = np.empty((timesteps, shift.shape[1]))
+    carried = np.broadcast_to(initial, bias.shape[1:])
+    with np.errstate(over="ignore", invalid="ignore"):
         for t in range(timesteps):
-            carried = layer.leak * carried + b[t if len(b) > 1 else 0]
-            bias[t] = carried
+            carried = bias[t] = leak * carried + shift[t if len(shift) > 1 else 0]
     return bias
 
 
-def folded_float(layer: FloatLayer, current: Float, form: Literal["B", "C"]) -> tuple[npt.NDArray[np.bool_], Float]:
-    """Run the folded neurons over their weighted input [N, T, C, H, W], the layer's own bias not added.
+def _srm(layer: FloatLayer, shift: Float, timesteps: int, form: Form) -> Schedules:
+    """Fold neurons that fire; both forms are the same, as they have no leak."""
+    bias = np.broadcast_to(shift, (timesteps, len(layer.weights)))
+    height = np.e / layer.tau_s
+    kick, decays = 2 * layer.threshold, {"rise": np.exp(-1 / layer.tau_s), "psp": np.exp(-1 / layer.tau_s), "refractory": np.exp(-1 / layer.tau_r)}
+    if layer.refractory == "alpha":
+        kick, decays = kick * np.e / layer.tau_r, decays | {"refractory_rise": np.exp(-1 / layer.tau_r)}
+    return Schedules(
+        form=form, leak=np.ones(1), scale=np.ones((timesteps, 1)), bias=bias, gain=layer.drive_scale * height, added=np.full((1, 1), height),
+        threshold=layer.threshold - bias, decrement=np.broadcast_to(kick, bias.shape), load=np.zeros(bias.shape), decays=decays,
+    )  # fmt: skip
 
-    Returns the spikes and the unfolded potentials before the reset, as
-    :func:`spikefold.quantize.float_network.neurons` does for an input with the bias.
-    """
-    timesteps = current.shape[1]
-    s = fold_schedules(layer, timesteps, form)
-    gain = np.broadcast_to(s.gain, s.bias.shape)[:, :, None, None]
-    threshold, load, bias = (x[:, :, None, None] for x in (s.threshold, s.load, s.bias))
-    v = np.zeros_like(current[:, 0])
-    spikes, potentials = np.zeros(current.shape, np.bool_), np.empty_like(current)
-    for t in range(timesteps):
-        v = s.leak * v + gain[t] * current[:, t]
-        potentials[:, t] = v * s.scale[t] + bias[t]
-        if layer.reset != "none":
-            fired = (v >= threshold[t]) if layer.fires_at_threshold else (v > threshold[t])
-            spikes[:, t] = fired
-            v = np.where(fired, v - s.decrement[t, 0] if layer.reset == "soft" else load[t], v)
-    return spikes, potentials
+
+def _srm_readout(layer: FloatLayer, shift: Float, timesteps: int, form: Form) -> Schedules:
+    """Fold a readout: the input of each timestep, times what its response adds up to until the last one."""
+    lags = np.arange(timesteps) / layer.tau_s
+    reach = np.cumsum(lags * np.exp(1 - lags))[::-1, None]
+    bias = _accumulated(shift, np.ones(1), np.zeros(1), timesteps)
+    return Schedules(
+        form=form, leak=np.ones(1), scale=np.ones((timesteps, 1)), bias=bias, gain=layer.drive_scale * reach, added=reach,
+        threshold=layer.threshold - bias, decrement=np.zeros(bias.shape), load=-bias, decays={},
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from spikefold.data.errors import FoldError
 from spikefold.quantize.float_network import FloatLayer
 from spikefold.quantize.rounding import LeakCode, weight_steps
 
-__all__ = ["Steps", "check_steps", "choose_steps"]
+__all__ = ["Steps", "check_steps", "choose_steps", "counted"]
 
 Float = npt.NDArray[np.float64]
 
@@ -38,31 +38,44 @@ class Steps:
     exponent: int
 
 
-def choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, weight_bits: int, gain_bits: int) -> Steps:
-    """Choose the steps of weights and potential; ``gain`` is None where it is already in the weights."""
-    steps = weight_steps(weights, weight_bits)
+def counted(steps: Float) -> Float:
+    """Return the steps of weights, 1 where all weights are 0 and any step will do."""
+    return np.where(steps > 0, steps, 1.0)
+
+
+def choose_steps(
+    layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, weight_bits: int, gain_bits: int, unit: Float | None = None
+) -> Steps:
+    """Choose the steps of weights and potential; ``gain`` is None where it is already in the weights, or 1.
+
+    ``unit`` [C] is the step of weights that are in counts already.
+    """
+    steps = weight_steps(weights, weight_bits) if unit is None else unit
     if layer.reset == "none":
-        return _readout_steps(weights, steps, gain, leak, weight_bits, gain_bits)
-    reference = abs(layer.threshold)
+        ones = np.ones((1, len(steps)))
+        return _readout_steps(weights, steps, gain if unit is None or gain is not None else ones, leak, weight_bits, gain_bits)
+    reference = np.broadcast_to(np.abs(layer.threshold), steps.shape)
     if gain is not None:
         largest = np.abs(gain).max(0)
         step = np.where(steps > 0, steps, 1.0)
         potential = np.where(steps * largest > 0, steps * largest, 1.0)
-        if reference > 0:
-            needed = max(THRESHOLD_COUNTS, STUCK_PART * leak.stuck)
-            potential = np.clip(steps * largest, reference / max(THRESHOLD_COUNTS_MOST, needed), reference / needed)
+        needed = max(THRESHOLD_COUNTS, STUCK_PART * leak.stuck)
+        ranged = np.clip(steps * largest, reference / max(THRESHOLD_COUNTS_MOST, needed), reference / needed)
+        potential = np.where(reference > 0, ranged, potential)
         # The gain from one count of the current to counts of the potential must fit its bits.
         potential = np.maximum(potential, steps * largest / ((1 << (gain_bits - 1)) - 1))
         return Steps(weight=step, potential=potential, gain=gain * step / potential, exponent=0)
-    if reference == 0:
-        steps = np.where(steps > 0, steps, 1.0)
-        return Steps(weight=steps, potential=steps, gain=None, exponent=0)
-    # Weights that are next to nothing against the threshold must not set an absurdly fine step.
-    steps = np.where(steps > 0, np.maximum(steps, reference * 2.0**-16), reference / THRESHOLD_COUNTS)
-    counts = np.floor(reference / steps)
-    if layer.reset == "soft" and weight_bits >= 6:
-        # A decrement that is a whole number of steps does not drift from spike to spike; the weights round to the new step.
-        steps = np.where(counts >= SNAPPED_COUNTS, reference / np.maximum(counts, 1), steps)
+    if not reference.any():
+        return Steps(weight=counted(steps), potential=counted(steps), gain=None, exponent=0)
+    reference = np.where(reference > 0, reference, reference[reference > 0].mean())
+    if unit is None:
+        # Weights that are next to nothing against the threshold must not set an absurdly fine step.
+        steps = np.where(steps > 0, np.maximum(steps, reference * 2.0**-16), reference / THRESHOLD_COUNTS)
+        subtracted = np.broadcast_to(np.abs(layer.subtracted), steps.shape)
+        counts = np.floor(subtracted / steps)
+        if layer.reset == "soft" and weight_bits >= 6:
+            # A decrement that is a whole number of steps does not drift from spike to spike; the weights round to the new step.
+            steps = np.where(counts >= SNAPPED_COUNTS, subtracted / np.maximum(counts, 1), steps)
     needed = max(UNIT_GAIN_COUNTS, STUCK_PART * leak.stuck)
     counts = reference / steps
     exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), gain_bits)
@@ -100,9 +113,11 @@ def check_steps(layer: FloatLayer, steps: Steps) -> None:
     for name, values in {"step of the weights": steps.weight, "step of the potential": steps.potential, "gain": steps.gain}.items():
         if values is not None and not (np.isfinite(values).all() and (name == "gain" or (values > 0).all())):
             raise FoldError(f"layer {layer.name!r} {name}: it is beyond float64; weights, gamma and threshold nearer to 1 are needed")
-    threshold, step = abs(layer.threshold), float(steps.potential.max())
-    if layer.reset != "none" and 0 < threshold < step:
+    threshold = np.broadcast_to(np.abs(layer.threshold), steps.potential.shape)
+    coarse = (threshold > 0) & (threshold < steps.potential)
+    if layer.reset != "none" and coarse.any():
+        channel = int(coarse.argmax())
         raise FoldError(
-            f"layer {layer.name!r} threshold: {layer.threshold:g}, and a step of the potential is {step:g}; "
-            "a larger threshold, smaller weights or gamma, or more gain_bits or weight_bits, is needed"
+            f"layer {layer.name!r} threshold: {np.broadcast_to(layer.threshold, threshold.shape)[channel]:g}, and a step of the potential is "
+            f"{steps.potential[channel]:g}; a larger threshold, smaller weights or gamma, or more gain_bits or weight_bits, is needed"
         )

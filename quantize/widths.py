@@ -5,6 +5,7 @@ Each element of a connection's source sends at most one event in a timestep; a p
 the bound also holds for every order of arrival.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +16,31 @@ from spikefold.data.errors import NetworkError
 if TYPE_CHECKING:
     from spikefold.quantize.network import Connection, Int, Network, Population
 
-__all__ = ["address_bits", "bits_for", "check_widths", "current_bounds", "potential_bounds", "score_bits", "weighted_bounds"]
+__all__ = [
+    "DECAY_BITS",
+    "address_bits",
+    "bits_for",
+    "check_widths",
+    "current_bounds",
+    "decayed",
+    "potential_bounds",
+    "score_bits",
+    "state_bounds",
+    "weighted_bounds",
+]
 
 
 PROVEN_MAX = 1 << 46
 """Beyond every width of the contract, so that a proof that passes it has failed."""
+
+
+DECAY_BITS = 16
+"""The decay of a state is in units of 2**-16."""
+
+
+def decayed(state: "Int", decay: int) -> "Int":
+    """Return a state times ``decay / 2**16``, rounded half up."""
+    return (state * decay + ((1 << DECAY_BITS) >> 1)) >> DECAY_BITS
 
 
 def bits_for(low: int, high: int) -> int:
@@ -41,11 +62,12 @@ def score_bits(network: "Network") -> int:
     return bits_for(low, high + network.timesteps)
 
 
-def current_bounds(network: "Network", index: int) -> tuple["Int", "Int"]:
-    """Return the least and greatest current of each channel of layer ``index``, int64 [C] each."""
-    connection = network.connections[index]
-    least, most = (network.input.payload_min, network.input.payload_max) if index == 0 else (0, 1)
-    return weighted_bounds(network.weights_of(connection).tensor, connection.pool, least, most)
+def current_bounds(network: "Network", connection: "Connection") -> tuple["Int", "Int"]:
+    """Return the least and greatest current of each channel, int64 [C or 1] each."""
+    source = network.source(connection)
+    if connection.kind == "identity":
+        return np.array([source.least]), np.array([source.most])
+    return weighted_bounds(network.weights_of(connection).tensor, connection.pool, source.least, source.most)
 
 
 def weighted_bounds(tensor: npt.NDArray[np.int8], pool: int, least: int, most: int) -> tuple["Int", "Int"]:
@@ -55,39 +77,48 @@ def weighted_bounds(tensor: npt.NDArray[np.int8], pool: int, least: int, most: i
     return negative * most + positive * least, positive * most + negative * least
 
 
-def drive_bounds(connection: "Connection", t: int, low: "Int", high: "Int") -> tuple["Int", "Int"]:
-    """Return the bounds of the drive in timestep ``t`` from those of the current."""
-    gain, shift = (a[min(t, a.shape[0] - 1)] for a in (connection.gain, connection.gain_shift))
-    half = (1 << shift) >> 1
-    ends = ((low * gain + half) >> shift, (high * gain + half) >> shift)
-    return np.minimum(*ends), np.maximum(*ends)
+Incoming = Sequence[tuple["Connection", "Int", "Int"]]
+"""Connections, each with the least and greatest current of every channel, [C or 1] and within 32 bits."""
 
 
-def potential_bounds(connection: "Connection", population: "Population", timesteps: int, low: "Int", high: "Int") -> tuple[int, int]:
+def drive_bounds(incoming: Incoming, t: int) -> tuple["Int", "Int"]:
+    """Return the bounds of the drive in timestep ``t`` from those of the currents."""
+    least, most = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    for connection, low, high in incoming:
+        gain, shift = row(connection.gain, t), row(connection.gain_shift, t)
+        half = (1 << shift) >> 1
+        ends = ((low * gain + half) >> shift, (high * gain + half) >> shift)
+        least, most = least + np.minimum(*ends), most + np.maximum(*ends)
+    return least, most
+
+
+def row(schedule: "Int", t: int) -> "Int":
+    """Return a schedule's values [C or 1] in timestep ``t``."""
+    return np.asarray(schedule[min(t, schedule.shape[0] - 1)])
+
+
+def potential_bounds(incoming: Incoming, population: "Population", timesteps: int) -> tuple[int, int]:
     """Return the least and greatest value that ``summed`` or the potential can take in any neuron and timestep.
 
-    ``low`` and ``high`` bound the current of each channel, within 32 bits. Python integers are not needed: the recursion stops once 2**46 is
-    passed, so a potential times a leak of 17 bits stays below 2**63. The bounds are then short of the truth, but past every width of the
-    contract.
+    Python integers are not needed: the recursion stops once 2**46 is passed, so a potential times a leak of 17 bits stays below
+    2**63. The bounds are then short of the truth, but past every width of the contract.
     """
-
-    def at(schedule: "Int", t: int) -> "Int":
-        return np.asarray(schedule[min(t, schedule.shape[0] - 1)])
-
-    v_low = v_high = np.broadcast_to(population.initial, low.shape)
+    if population.neuron == "srm":
+        return state_bounds(incoming, population, timesteps)["potential"]
+    v_low = v_high = np.broadcast_to(population.initial, population.shape[:1])
     least, most = int(v_low.min()), int(v_high.max())
     for t in range(timesteps):
-        d_low, d_high = drive_bounds(connection, t, low, high)
+        d_low, d_high = drive_bounds(incoming, t)
         s_low, s_high = leak_bound(population, t, v_low) + d_low, leak_bound(population, t, v_high) + d_high
-        threshold = at(population.threshold, t)
+        threshold = row(population.threshold, t)
         v_low, v_high = s_low, s_high
         if population.reset != "none":
             may_fire, must_fire = s_high >= threshold, s_low >= threshold
             if population.reset == "soft":
-                f_low = np.maximum(s_low, threshold) - at(population.decrement, t)
-                f_high = s_high - at(population.decrement, t)
+                f_low = np.maximum(s_low, threshold) - row(population.decrement, t)
+                f_high = s_high - row(population.decrement, t)
             else:
-                f_low = f_high = np.broadcast_to(at(population.load, t), low.shape)
+                f_low = f_high = np.broadcast_to(row(population.load, t), s_low.shape)
             # What did not fire stays below the threshold.
             q_high = np.minimum(s_high, threshold - 1)
             v_low = np.where(must_fire, f_low, np.where(may_fire, np.minimum(s_low, f_low), s_low))
@@ -100,29 +131,66 @@ def potential_bounds(connection: "Connection", population: "Population", timeste
 
 def leak_bound(population: "Population", t: int, potential: "Int") -> "Int":
     """Return the leaked end of an interval; every leak kind grows with the potential, so ends map to ends."""
+    if population.neuron == "linear":
+        return row(population.load, t)
     if population.leak_kind == "none":
         return potential
     if population.leak_kind == "shift":
         return potential - (potential >> population.leak_shift)
-    leak = population.leak[min(t, population.leak.shape[0] - 1)]
+    leak = row(population.leak, t)
     return np.asarray((potential * leak + ((1 << population.leak_frac_bits) >> 1)) >> population.leak_frac_bits)
 
 
+def state_bounds(incoming: Incoming, population: "Population", timesteps: int) -> dict[str, tuple[int, int]]:
+    """Return the least and greatest value that each state of srm neurons can take, and their ``potential``, the sum of two of them.
+
+    A spike is taken to be possible in every timestep. The recursion stops as that of :func:`potential_bounds` does.
+    """
+    ends = {state.name: (np.zeros(1, np.int64), np.zeros(1, np.int64)) for state in population.states} | {"potential": (np.zeros(1, np.int64),) * 2}
+    found = dict.fromkeys(ends, (0, 0))
+    decays = {state.name: state.decay for state in population.states}
+    for t in range(timesteps):
+        drive, kick = drive_bounds(incoming, t), row(population.decrement, t)
+        kicks = -np.maximum(kick, 0), -np.minimum(kick, 0)
+        for end in (0, 1):
+            now = {name: pair[end] for name, pair in ends.items()}
+            now["psp"] = decayed(now["psp"] + now["rise"], decays["psp"])
+            now["potential"] = now["psp"] + now["refractory"]
+            now["rise"] = decayed(now["rise"], decays["rise"]) + drive[end]
+            kicked = kicks[end]
+            if "refractory_rise" in now:
+                kicked = now["refractory_rise"] = decayed(now["refractory_rise"], decays["refractory_rise"]) + kicked
+            now["refractory"] = decayed(now["refractory"] + kicked, decays["refractory"])
+            for name, value in now.items():
+                pair = ends[name]
+                ends[name] = (value, pair[1]) if end == 0 else (pair[0], value)
+        found = {name: (min(low, int(ends[name][0].min())), max(high, int(ends[name][1].max()))) for name, (low, high) in found.items()}
+        if max(max(-low, high) for low, high in found.values()) > PROVEN_MAX:
+            break
+    return found
+
+
 def check_widths(network: "Network") -> None:
-    """Raise a NetworkError where a current or an unsaturated potential could leave its declared width."""
-    for index, (connection, population) in enumerate(zip(network.connections, network.populations, strict=True)):
-        low, high = current_bounds(network, index)
-        needed = bits_for(int(low.min()), int(high.max()))
-        if needed > connection.current_bits:
-            raise NetworkError(
-                f"layer {population.name!r} current_bits: {connection.current_bits}; its weights can reach "
-                f"{int(low.min())}..{int(high.max())}, which takes {needed}"
-            )
-        if not population.saturate:
-            least, most = potential_bounds(connection, population, network.timesteps, low, high)
-            needed = bits_for(least, most)
-            if needed > population.potential_bits:
+    """Raise a NetworkError where a current, a state or an unsaturated potential could leave its declared width."""
+    for index, population in enumerate(network.populations):
+        place = f"layer {population.name!r}"
+        incoming = []
+        for connection in network.into(index):
+            low, high = current_bounds(network, connection)
+            needed = bits_for(int(low.min()), int(high.max()))
+            if needed > connection.current_bits:
                 raise NetworkError(
-                    f"layer {population.name!r} potential_bits: {population.potential_bits}; the potential can reach "
-                    f"{least}..{most}, which takes {needed} (or set saturate)"
+                    f"{place} current_bits: {connection.current_bits}; its weights can reach {low.min()}..{high.max()}, which takes {needed}"
                 )
+            incoming.append((connection, low, high))
+        widths = {} if population.saturate else {"potential": population.potential_bits}
+        reached = {"potential": potential_bounds(incoming, population, network.timesteps)} if widths and not population.states else {}
+        if population.states:
+            widths |= {state.name: state.bits for state in population.states}
+            reached = state_bounds(incoming, population, network.timesteps)
+        for name, bits in widths.items():
+            least, most = reached[name]
+            if bits_for(least, most) > bits:
+                field, remedy = ("potential_bits", " (or set saturate)") if name == "potential" else (f"state {name!r} bits", "")
+                what = "potential" if name == "potential" else "state"
+                raise NetworkError(f"{place} {field}: {bits}; the {what} can reach {least}..{most}, which takes {bits_for(least, most)}{remedy}")

@@ -4,50 +4,49 @@ Function and timing are separate. What a neuron computes does not depend on when
 step, so each link between two cores is timed on its own in each step: a few max-plus recursions over its events.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import ChipError
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import Int, Network, signed_range
-from spikefold.quantize.placement import CorePlan, place
+from spikefold.quantize.network import INPUT, Network
+from spikefold.quantize.placement import beyond_cores, place
 from spikefold.quantize.reference import check_events
 from spikefold.quantize.trace import Trace, idle_steps
-from spikefold.sim import kernels
+from spikefold.sim.layers import LayerRun, Payloads, Progress, channels_first, channels_last, run_driven, run_on_core
 from spikefold.sim.timing import time_stream
 
 __all__ = ["Chip"]
 
-LEAK_KINDS = {"none": 0, "shift": 1, "multiply": 2}
-RESETS = {"none": 0, "soft": 1, "hard": 2}
-Progress = Callable[[int, int], None]
-"""Called with (layer runs of a sample done, layer runs in all)."""
-BATCH = 64
-
 
 class Chip:
-    """``network`` placed on a chip; construction raises a ChipError that names the layer and the limit."""
+    """``network`` placed on a chip; construction raises a ChipError that names the layer and the limit.
+
+    A network with something that no core of this version runs, which ``untimed`` then names, is executed all the same, event by event, but on
+    no chip: the limits are not checked, and nothing is timed.
+    """
 
     def __init__(self, network: Network, chip: ChipConfig) -> None:
         self.network = network
         self.chip = chip
-        self.plans = place(network, chip)
+        self.untimed = beyond_cores(network)
+        self.plans = () if self.untimed else place(network, chip)
 
     @property
     def depth(self) -> int:
         """Steps from an input timestep to the last core's update of it: one a core."""
-        return len(self.plans)
+        return len(self.network.populations)
 
     def estimate_bytes(self, samples: int, *, potentials: bool = False, timing: bool = True) -> int:
         """Return about how much memory a run's trace takes, counting one arrival for every four source elements."""
         network = self.network
-        neurons = sum(p.size for p in network.populations)
+        neurons = sum(p.size * (5 if p.output == "graded" else 1) for p in network.populations)
         sources = sum(int(np.prod(plan.source_shape)) for plan in self.plans)
-        per_timestep = neurons * (9 if potentials else 1) + int(np.prod(network.input.shape)) + (sources * 48 // 4 if timing else 0)
+        kept = 8 * sum(p.size for p in network.populations) if potentials else 0
+        per_timestep = neurons + kept + int(np.prod(network.input.shape)) + (sources * 48 // 4 if timing else 0)
         return samples * network.timesteps * per_timestep
 
     def run(
@@ -63,81 +62,39 @@ class Chip:
         """Execute the network on payloads [N, T, C, H, W].
 
         ``gaps`` are the idle steps behind each inference, or one number for all: 0 is back-to-back, None drains the chip each time (isolated).
-        They change the cycles of steps that several inferences share, and nothing else. With ``strict`` a potential that clamps is a ChipError;
-        events of another shape or range are a DataError.
+        They change the cycles of steps that several inferences share, and nothing else. With ``strict`` a potential that clamps is a ChipError,
+        and so is ``timing`` of a network that is on no chip; events of another shape or range are a DataError.
         """
-        check_events(self.network, events)
-        between = idle_steps(gaps, len(events), self.depth)
-        sources, layers = [channels_last(events)], []
-        for plan in self.plans:
-            keep = potentials or (plan is self.plans[-1] and self.network.readout.decode == "potential")
-            layers.append(self._run_layer(plan, sources[-1], keep, progress))
-            sources.append(layers[-1].spikes)
-            if strict and layers[-1].clamps:
-                bits = self.network.populations[plan.index].potential_bits
-                raise ChipError(f"layer {plan.name!r}: {layers[-1].clamps} values were clamped to {bits} bits; a strict run allows none")
-        last = layers[-1]
-        decoded = last.potentials[:, -1] if self.network.readout.decode == "potential" else last.spikes.sum(1, dtype=np.int64)
+        network, samples = self.network, len(events)
+        check_events(network, events)
+        if timing and self.untimed:
+            raise ChipError(f"{self.untimed} in this version, so that nothing can be timed; run it without timing")
+        between = idle_steps(gaps, samples, self.depth)
+        sent: dict[str, Payloads] = {INPUT: channels_last(events)}
+        layers: list[LayerRun] = []
+        for index, population in enumerate(network.populations):
+            keep = potentials or (index == self.depth - 1 and network.readout.decode == "potential")
+            done = None if progress is None else partial(_report, progress, index * samples, self.depth * samples)
+            layer = run_driven(network, index, sent, keep, done) if self.untimed else run_on_core(network, self.plans[index], sent, keep, done)
+            layers.append(layer)
+            sent[population.name] = layer.payloads
+            if strict and layer.clamps:
+                bits = population.potential_bits
+                raise ChipError(f"layer {population.name!r}: {layer.clamps} values were clamped to {bits} bits; a strict run allows none")
+        last, shapes = layers[-1], [p.shape for p in network.populations]
+        decoded = last.potentials[:, -1] if network.readout.decode == "potential" else last.payloads.sum(1, dtype=np.int64)
+        # On a chip there are spikes and the input's payloads alone.
+        sources = [sent[c.source].astype(np.int8, copy=False) for c in network.connections] if timing else []
         return Trace(
-            populations=tuple(p.name for p in self.network.populations),
-            spikes=tuple(channels_first(o.spikes, p.shape).view(np.bool_) for o, p in zip(layers, self.plans, strict=True)),
-            potentials=tuple(channels_first(o.potentials, p.shape) for o, p in zip(layers, self.plans, strict=True)) if potentials else None,
-            scores=decoded.reshape(len(events), -1) + self.network.readout.offset,
+            populations=tuple(p.name for p in network.populations),
+            spikes=tuple(channels_first(o.fired, shape).view(np.bool_) for o, shape in zip(layers, shapes, strict=True)),
+            potentials=tuple(channels_first(o.potentials, shape) for o, shape in zip(layers, shapes, strict=True)) if potentials else None,
+            scores=decoded.reshape(samples, -1) + network.readout.offset,
             clamps=tuple(o.clamps for o in layers),
-            sops=np.stack([o.sops for o in layers], axis=1),
-            timing=time_stream(self.plans, sources[:-1], self.chip.event_queue_depth, between) if timing else None,
+            sops=np.concatenate([o.sops for o in layers], axis=1),
+            timing=time_stream(self.plans, sources, self.chip.event_queue_depth, between) if timing else None,
         )
 
-    def _run_layer(self, plan: CorePlan, payloads: npt.NDArray[np.int8], keep: bool, progress: Progress | None) -> "LayerRun":
-        """Run one layer over all samples, [N, T, pixels, channels], a batch at a time so that progress shows."""
-        connection, population = self.network.connections[plan.index], self.network.populations[plan.index]
-        samples, timesteps = payloads.shape[:2]
-        channels, pixels, run = population.shape[0], population.shape[1] * population.shape[2], plan.groups * plan.lanes
 
-        def full(schedule: Int) -> Int:
-            return np.ascontiguousarray(np.broadcast_to(schedule, (timesteps, channels)))
-
-        spikes = np.empty((samples, timesteps, pixels, channels), np.int8)
-        kept = np.empty(spikes.shape if keep else (0, 0, 0, 0), np.int64)
-        walked, clamps = np.empty(samples, np.int64), 0
-        current, potential = np.zeros(pixels * run, np.int32), np.empty((pixels, channels), np.int64)
-        lanes = plan.lanes
-        steps = np.array([plan.row_step, plan.column_step, plan.row_weight_step, plan.column_weight_step, plan.channel_step]) * lanes
-        fan_out = (plan.source_shape[2], plan.rows * (lanes, lanes, 1), plan.columns * (lanes, lanes, 1), steps, plan.weights.reshape(-1), run)
-        leak_bits = population.leak_shift if population.leak_kind == "shift" else population.leak_frac_bits
-        neuron = (
-            *(full(connection.gain), full(connection.gain_shift)),
-            *(LEAK_KINDS[population.leak_kind], full(population.leak), leak_bits),
-            *(RESETS[population.reset], full(population.threshold), full(population.decrement), full(population.load)),
-            full(population.initial[None])[0],
-            *(int(population.saturate), *signed_range(population.potential_bits)),
-        )
-        for start in range(0, samples, BATCH):
-            part = slice(start, min(samples, start + BATCH))
-            batch = kept[part] if keep else kept
-            arguments: list[Any] = [payloads[part], *fan_out, current, *neuron, potential, spikes[part], batch, walked[part]]
-            clamps += int(kernels.run_layer(*arguments))
-            if progress is not None:
-                progress(plan.index * samples + part.stop, self.depth * samples)
-        return LayerRun(spikes=spikes, potentials=kept, clamps=clamps, sops=walked * channels)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayerRun:
-    """What one layer did, channel-last; ``potentials`` is empty where they were not kept."""
-
-    spikes: npt.NDArray[np.int8]
-    potentials: Int
-    clamps: int
-    sops: Int
-
-
-def channels_first(array: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """Return [N, T, pixels, channels] as a view [N, T, C, H, W]."""
-    return np.moveaxis(array, 3, 2).reshape(*array.shape[:2], *shape)
-
-
-def channels_last(events: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """Return [N, T, C, H, W] as contiguous [N, T, H * W, C]."""
-    moved = np.moveaxis(events, 2, 4)
-    return np.ascontiguousarray(moved.reshape(*moved.shape[:2], -1, moved.shape[4]))
+def _report(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)

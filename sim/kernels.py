@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["accumulate", "kernel", "run_layer", "time_link"]
+__all__ = ["accumulate", "add_drive", "add_payloads", "kernel", "run_layer", "time_link", "update_driven", "update_srm"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 I8 = npt.NDArray[np.int8]
@@ -51,6 +51,42 @@ def accumulate(payloads: I8, width: int, rows: I64, columns: I64, steps: I64, we
 
 
 @kernel
+def scaled(current: np.int64, gain: int, shift: int) -> int:
+    """Return the drive that a current causes, both in 64 bits."""
+    drive: int = (current * gain + ((1 << shift) >> 1)) >> shift  # type: ignore[assignment]  # [LIF.1]
+    return drive
+
+
+@kernel
+def lif(
+    potential: int, drive: int, stateless: int, leak_kind: int, leak: int, leak_bits: int, reset: int, threshold: int, decrement: int, load: int,
+    saturate: int, low: int, high: int,
+) -> tuple[int, bool, int]:  # fmt: skip
+    """Advance one neuron a timestep; return the potential after the reset, whether it fired, and how often a clamp acted."""
+    if stateless:
+        leaked = load  # [LINEAR]
+    elif leak_kind == 0:
+        leaked = potential  # [LIF.2a]
+    elif leak_kind == 1:
+        leaked = potential - (potential >> leak_bits)  # [LIF.2b]
+    else:
+        leaked = (potential * leak + ((1 << leak_bits) >> 1)) >> leak_bits  # [LIF.2c]
+    total = leaked + drive
+    summed = min(max(total, low), high) if saturate else total  # [LIF.3]
+    clamped = int(summed != total)
+    fired = summed >= threshold  # [LIF.4]
+    if reset == 1:
+        lowered = summed - decrement if fired else summed
+        after = min(max(lowered, low), high) if saturate else lowered  # [LIF.5a]
+        clamped += int(after != lowered)
+    elif reset == 2:
+        after = load if fired else summed  # [LIF.5b]
+    else:
+        after = summed  # [LIF.5c]
+    return after, fired, clamped
+
+
+@kernel
 def update(
     current: I32, run: int, gain: I64, shift: I64, leak_kind: int, leak: I64, leak_bits: int, reset: int,
     threshold: I64, decrement: I64, load: I64, saturate: int, low: int, high: int, potential: I64, spikes: I8,
@@ -64,29 +100,98 @@ def update(
     for pixel in range(potential.shape[0]):
         arrived = current[pixel * run : pixel * run + run]
         for c in range(potential.shape[1]):
-            drive = (np.int64(arrived[c]) * gain[c] + ((1 << shift[c]) >> 1)) >> shift[c]  # [LIF.1]
-            if leak_kind == 0:
-                leaked = potential[pixel, c]  # [LIF.2a]
-            elif leak_kind == 1:
-                leaked = potential[pixel, c] - (potential[pixel, c] >> leak_bits)  # [LIF.2b]
-            else:
-                leaked = (potential[pixel, c] * leak[c] + ((1 << leak_bits) >> 1)) >> leak_bits  # [LIF.2c]
-            total = leaked + drive
-            summed = min(max(total, low), high) if saturate else total  # [LIF.3]
-            clamped += summed != total
-            fired = summed >= threshold[c]  # [LIF.4]
-            if reset == 1:
-                lowered = summed - decrement[c] if fired else summed
-                after = min(max(lowered, low), high) if saturate else lowered  # [LIF.5a]
-                clamped += after != lowered
-            elif reset == 2:
-                after = load[c] if fired else summed  # [LIF.5b]
-            else:
-                after = summed  # [LIF.5c]
+            drive = scaled(np.int64(arrived[c]), gain[c], shift[c])
+            after, fired, clamps = lif(
+                potential[pixel, c], drive, 0, leak_kind, leak[c], leak_bits, reset, threshold[c], decrement[c], load[c], saturate, low, high
+            )
+            clamped += clamps
             potential[pixel, c] = after
             spikes[pixel, c] = fired
         for c in range(run):
             current[pixel * run + c] = 0
+    return clamped
+
+
+@kernel
+def add_drive(current: I32, run: int, gain: I64, shift: I64, drive: I64) -> None:
+    """Add what one connection's current causes to ``drive`` [pixels, channels], which is written; clears ``current`` [pixels * run]."""
+    for pixel in range(drive.shape[0]):
+        for c in range(drive.shape[1]):
+            drive[pixel, c] += scaled(np.int64(current[pixel * run + c]), gain[c], shift[c])
+        for c in range(run):
+            current[pixel * run + c] = 0
+
+
+@kernel
+def add_payloads(payloads: I32, gain: I64, shift: I64, drive: I64) -> int:
+    """Add each of ``payloads`` to the drive of the neuron in its place, both [pixels, channels]; writes ``drive``, returns the events."""
+    events = 0
+    for pixel in range(drive.shape[0]):
+        for c in range(drive.shape[1]):
+            if payloads[pixel, c] != 0:
+                events += 1
+            drive[pixel, c] += scaled(np.int64(payloads[pixel, c]), gain[c], shift[c])
+    return events
+
+
+@kernel
+def update_driven(
+    drive: I64, stateless: int, leak_kind: int, leak: I64, leak_bits: int, reset: int, threshold: I64, decrement: I64, load: I64,
+    saturate: int, low: int, high: int, potential: I64, payloads: I32,
+) -> int:  # fmt: skip
+    """Advance every neuron one timestep by its ``drive``; return how often a clamp acted.
+
+    As :func:`update`, of which this is the form for several connections, and for neurons without a state, which send their potential. Writes
+    ``potential`` and ``payloads`` [pixels, channels] and clears ``drive``.
+    """
+    clamped = 0
+    for pixel in range(drive.shape[0]):
+        for c in range(drive.shape[1]):
+            after, fired, clamps = lif(
+                potential[pixel, c], drive[pixel, c], stateless, leak_kind, leak[c], leak_bits, reset, threshold[c], decrement[c], load[c],
+                saturate, low, high,
+            )  # fmt: skip
+            clamped += clamps
+            potential[pixel, c] = after
+            payloads[pixel, c] = (after if stateless else 1) if fired else 0
+            drive[pixel, c] = 0
+    return clamped
+
+
+@kernel
+def decayed(state: int, decay: int) -> int:
+    """Return a state times ``decay / 2**16``, rounded half up."""
+    return (state * decay + (1 << 15)) >> 16
+
+
+@kernel
+def update_srm(
+    drive: I64, threshold: I64, decrement: I64, saturate: int, low: int, high: int, decays: I64, states: I64, potential: I64, payloads: I32
+) -> int:
+    """Advance every spike response neuron one timestep; return how often a clamp acted.
+
+    ``states`` is [3 or 4, pixels, channels]: rise, psp, refractory response and, for an alpha kernel, its rise; ``decays`` theirs. Writes
+    ``states``, ``potential`` and ``payloads`` [pixels, channels] and clears ``drive``.
+    """
+    clamped = 0
+    for pixel in range(drive.shape[0]):
+        for c in range(drive.shape[1]):
+            psp = decayed(states[1, pixel, c] + states[0, pixel, c], decays[1])  # [SRM.1]
+            total = psp + states[2, pixel, c]
+            summed = min(max(total, low), high) if saturate else total  # [SRM.2]
+            clamped += int(summed != total)
+            fired = summed >= threshold[c]  # [SRM.3]
+            states[0, pixel, c] = decayed(states[0, pixel, c], decays[0]) + drive[pixel, c]  # [SRM.4]
+            kick = decrement[c] if fired else 0  # [SRM.5]
+            if states.shape[0] == 4:
+                states[3, pixel, c] = decayed(states[3, pixel, c], decays[3]) - kick  # [SRM.6a]
+                states[2, pixel, c] = decayed(states[2, pixel, c] + states[3, pixel, c], decays[2])  # [SRM.7a]
+            else:
+                states[2, pixel, c] = decayed(states[2, pixel, c] - kick, decays[2])  # [SRM.7b]
+            states[1, pixel, c] = psp
+            potential[pixel, c] = summed
+            payloads[pixel, c] = 1 if fired else 0
+            drive[pixel, c] = 0
     return clamped
 
 

@@ -18,7 +18,7 @@ from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import write_bytes
-from spikefold.quantize import float_network, reference
+from spikefold.quantize import float_evaluation, reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.network import Int, Network
@@ -195,7 +195,7 @@ def float_accuracy(network: FloatNetwork, data: Dataset, *, samples: int | None 
     """Return the share of samples that the float network puts in their class, on the events that the integer network sees."""
     # float64 windows, and the same order of work as the reference.
     per_sample = _reference_bytes(network.timesteps, network.shapes(), [layer.weights.shape for layer in network.layers])
-    return float_network.float_accuracy(
+    return float_evaluation.float_accuracy(
         network, data, samples=sample_count(network, data, samples), batch=max(1, BATCH_BYTES // max(1, per_sample)),
         progress=None if progress is None else partial(progress, "evaluate float network"),
     )  # fmt: skip

@@ -65,7 +65,7 @@ def fan_out(network: Network, index: int, event: tuple[int, int, int, int]) -> l
     k, p = network.connections[index], network.populations[index]
     tensor = network.weights_of(k).tensor
     channel, y, x = event[:3]
-    _, height, width = network.source_shape(index)
+    _, height, width = network.source(k).shape
     row, column = y // k.pool, x // k.pool
     if row >= height // k.pool or column >= width // k.pool:
         return []

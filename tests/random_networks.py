@@ -57,11 +57,11 @@ def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps:
         least, most = (coding.payload_min, coding.payload_max) if index == 0 else (0, 1)
         low, high = weighted_bounds(weights[-1].tensor, connection.pool, least, most)
         connection = replace(connection, current_bits=bits_for(int(low.min()), int(high.max())) + int(rng.integers(0, 3)) // 2)
-        current, _ = reference.currents(connection, weights[-1], replace(SHELL, name=name, shape=shape), payload)
+        current, _ = reference.currents(connection, weights[-1], payload)
         population = random_population(rng, name, shape, connection, current, low, high, readout=last and decode == "potential")
         connections.append(connection)
         populations.append(population)
-        payload = reference.run_population(connection, population, current)[0].astype(np.int64)
+        payload = reference.run_population([(connection, current)], population)[0].astype(np.int64)
         source, source_name = shape, name
     network = Network(
         timesteps=timesteps, timesteps_trained=timesteps, input=coding, class_names=tuple(f"class{c}" for c in range(source[0])),
@@ -146,7 +146,7 @@ def random_population(
     """Return neurons for ``current`` [N, T, C, H, W] that clamp on purpose, or whose width is proven for currents in ``low``..``high``."""
     timesteps, channels = current.shape[1], shape[0]
     neuron = replace(SHELL, name=name, shape=shape, **random_leak(rng, timesteps, channels))
-    free = reference.run_population(connection, neuron, current)[1]
+    free = reference.run_population([(connection, current)], neuron)[1]
     reach = max(2, int(np.percentile(np.abs(free), 90)))
     saturate = bool(rng.random() < 0.4)
     # Where it saturates, so narrow that the clamps act.
@@ -162,7 +162,7 @@ def random_population(
         neuron = with_thresholds(rng, connection, neuron, current)
     if saturate:
         return neuron
-    proven = bits_for(*potential_bounds(connection, neuron, timesteps, low, high))
+    proven = bits_for(*potential_bounds([(connection, low, high)], neuron, timesteps))
     if proven > WIDEST:
         return neuron
     bits = min(WIDEST, max(2, proven) + int(rng.integers(0, 3)) // 2)
@@ -198,7 +198,7 @@ def with_thresholds(rng: Rng, connection: Connection, neuron: Population, curren
     for t in range(timesteps):
         # Nothing fires in timestep t yet, so the potential behind it is the clamped sum.
         until = replace(neuron, threshold=threshold)
-        summed = reference.run_population(connection, until, current[:, : t + 1])[1][:, t]
+        summed = reference.run_population([(connection, current[:, : t + 1])], until)[1][:, t]
         for c in range(columns):
             values = summed if columns == 1 else summed[:, c]
             seen += values.size
@@ -219,14 +219,14 @@ def pick(rng: Rng, values: np.ndarray, wanted: float) -> int:
 
 def with_constant_thresholds(rng: Rng, connection: Connection, neuron: Population, current: np.ndarray, columns: int, wanted: float) -> Population:
     """Search the quantile of the unreset sums whose value, as a constant threshold, gives the wanted share."""
-    free = reference.run_population(connection, replace(neuron, reset="none"), current)[1]
+    free = reference.run_population([(connection, current)], replace(neuron, reset="none"))[1]
     values = np.moveaxis(free, 2, 0).reshape(free.shape[2], -1) if columns > 1 else free.reshape(1, -1)
     best, nearest = neuron, np.inf
     for level in (0.995, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.45, 0.3, 0.1):
         threshold = np.quantile(values, level, axis=1, method="higher").astype(np.int64)[None, :]
         trial = replace(neuron, threshold=threshold)
         # Potentials fall only where neurons fire, so a rate that has passed the wanted one will not come back.
-        rate = reference.run_population(connection, trial, current)[0].mean()
+        rate = reference.run_population([(connection, current)], trial)[0].mean()
         if abs(rate - wanted) < nearest:
             best, nearest = trial, abs(rate - wanted)
     return best
@@ -250,7 +250,7 @@ def boundary_statistics(case: Case) -> dict[str, int]:
     trace = reference.run(case.network, case.events, potentials=True)
     payload = case.events.astype(np.int64)
     for index, (k, p) in enumerate(zip(case.network.connections, case.network.populations, strict=True)):
-        current, _ = reference.currents(k, case.network.weights_of(k), p, payload)
+        current, _ = reference.currents(k, case.network.weights_of(k), payload)
         silent = (pool(np.abs(payload), k.pool).reshape(*payload.shape[:2], -1) == 0).all(2)
         counts["silent timesteps"] += int(silent.sum())
         before = np.broadcast_to(p.initial[:, None, None], current[:, 0].shape)

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from spikefold.data.coding import InputCoding
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm, evaluate
+from spikefold.quantize.float_evaluation import evaluate
+from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.train.errors import ExportError, TrainError
 from spikefold.train.layers import AveragePool, Conv2d, Integrate, SpikeCount, Synapses
 from spikefold.train.network import SpikingNetwork, events_to_input
@@ -115,8 +116,8 @@ class _Chain:
             FloatLayer(
                 name=synapses.name or default_name(kind, len(self.layers) + 1), kind=kind, weights=weights,
                 bias=None if synapses.bias is None else _array(synapses.bias), stride=synapses.stride if isinstance(synapses, Conv2d) else 1,
-                padding=synapses.padding if isinstance(synapses, Conv2d) else 0, pool=self.pool, norm=_norm(self.norm, len(weights)), leak=leak,
-                threshold=threshold, reset=reset,
+                padding=synapses.padding if isinstance(synapses, Conv2d) else 0, pool=self.pool, norm=_norm(self.norm, len(weights)),
+                leak=np.full(1, leak), threshold=np.full(1, threshold), reset=reset,
             )
         )  # fmt: skip
         self.pool, self.synapses, self.norm = 1, None, None

@@ -10,6 +10,8 @@ from tests.equivalence.mutations import TAGS
 
 PACKAGE = Path(spikefold.__file__).parent
 FILES = ("quantize/reference.py", "sim/kernels.py", "hw/neuron.py")
+NOT_ON_CORES = ("LINEAR", "SRM.1", "SRM.2", "SRM.3", "SRM.4", "SRM.5", "SRM.6a", "SRM.7a", "SRM.7b")
+"""What the reference and the simulator run, and the hardware not yet."""
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -18,11 +20,17 @@ def test_each_execution_has_every_line_in_order(name: str):
     assert tuple(re.findall(r"# \[(LIF\.\d\w?)\]$", text, re.MULTILINE)) == TAGS
 
 
+@pytest.mark.parametrize("name", FILES[:2])
+def test_what_no_core_runs_has_every_line_in_order_too(name: str):
+    text = (PACKAGE / name).read_text(encoding="utf-8")
+    assert tuple(re.findall(r"# \[(LINEAR|SRM\.\d\w?)\]$", text, re.MULTILINE)) == NOT_ON_CORES
+
+
 def test_nothing_else_carries_a_tag():
     tagged = {
         str(path.relative_to(PACKAGE))
         for folder in ("data", "quantize", "sim", "hw", "train", "cli")
         for path in (PACKAGE / folder).glob("**/*.py")
-        if re.search(r"\[LIF\.\d\w?\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if re.search(r"\[(LINEAR|(LIF|SRM)\.\d\w?)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert tagged == set(FILES)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spikefold.data.errors import NetworkError
 from spikefold.quantize import network_file, tensor_file
-from spikefold.quantize.float_file import load_float, save_float
+from spikefold.quantize.float_file import FLOAT_FORMAT_VERSION, load_float, save_float
 from spikefold.quantize.records import pack
 from tests.quantize.networks import float_network, integer_network
 from tests.quantize.test_network_file import assert_same
@@ -48,7 +48,7 @@ def test_each_kind_of_file_names_the_other(tmp_path: Path) -> None:
 
 def changed(**change: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     table, tensors = copy.deepcopy(pack(float_network()))
-    table = {"format_version": 1, **table}
+    table = {"format_version": FLOAT_FORMAT_VERSION, **table}
     for path, value in change.items():
         *way, last = path.split("__")
         at: Any = table
@@ -61,13 +61,13 @@ def changed(**change: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format_version": 3}, "format_version: 3; this version of spikefold reads 1"),
+        ({"format_version": 3}, "format_version: 3; this version of spikefold reads 2"),
         ({"layers__0__bias": 1}, r"layers\[0\] 'first' bias: 1; it must be true or false"),
         ({"layers__0__bias": False}, "tensor 'layers.0.bias': no field refers to it"),
         ({"layers__1__bias": True}, r"layers\[1\] 'second' bias: the tensor 'layers.1.bias' is missing"),
         ({"layers__0__norm__kind": "layer"}, "norm kind: 'layer'"),
-        ({"layers__0__leak": 2.0}, "layer 'first': leak 2.0"),
-        ({"layers__0__leak": 1}, "leak: 1; it must be a number with a point"),
+        ({"layers__0__tau_s": 2.0}, "layer 'first': tau_s 2.0, tau_r 0.0; above 0 for srm neurons"),
+        ({"layers__0__tau_s": 1}, "tau_s: 1; it must be a number with a point"),
         ({"layers__0__stride": 0}, "layer 'first' stride: 0; it must be in 1..16"),
         ({"layers__0__fires_at_threshold": "yes"}, "fires_at_threshold: 'yes'"),
         ({"layers__1__pool": 5}, "layer 'second'"),

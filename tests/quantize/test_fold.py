@@ -8,13 +8,14 @@ import pytest
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import FoldError, NetworkError
 from spikefold.quantize import reference
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm, evaluate, neurons
+from spikefold.quantize.float_evaluation import drives, evaluate, neurons, over_channels
+from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import FoldResult, fold
+from spikefold.quantize.folded import evaluate_folded, folded_neurons
 from spikefold.quantize.network import Network
-from spikefold.quantize.rounding import collapse, integer_gain, integer_leak, integer_threshold, integer_weights, weight_error, weight_steps
-from spikefold.quantize.schedules import fold_schedules, folded_float
+from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_leak, integer_threshold, integer_weights, weight_error, weight_steps
+from spikefold.quantize.schedules import fold_schedules
 from spikefold.quantize.widths import current_bounds, potential_bounds
-from spikefold.quantize.windows import patches, pool
 
 Rng = np.random.Generator
 
@@ -87,19 +88,6 @@ def random_events(rng: Rng, network: FloatNetwork, samples: int = 4) -> np.ndarr
     return (rng.integers(low, high, shape, endpoint=True) * (rng.random(shape) < 0.4)).astype(np.int8)
 
 
-def folded_spikes(network: FloatNetwork, events: np.ndarray, form: str) -> list[np.ndarray]:
-    """Run a whole network in one of the folded forms, in float64."""
-    x, spikes = events.astype(np.float64) / network.input.scale, []
-    for layer in network.layers:
-        pooled = pool(x, layer.pool) / layer.pool**2
-        kernel = layer.weights.reshape(len(layer.weights), *pooled.shape[2:]) if layer.kind == "dense" else layer.weights
-        seen = patches(pooled, kernel.shape[2:], layer.stride, layer.padding)
-        fired, _ = folded_float(layer, np.einsum("nthwcyx,ocyx->ntohw", seen, kernel), form)
-        spikes.append(fired)
-        x = fired.astype(np.float64)
-    return spikes
-
-
 def test_folded_recursions_spike_as_the_direct_one_on_random_layers():
     rng = np.random.default_rng(0)
     discarded = compared = fired = 0
@@ -108,13 +96,12 @@ def test_folded_recursions_spike_as_the_direct_one_on_random_layers():
         timesteps = int(rng.integers(1, 31))
         layer = random_layer(rng, rng.choice(["bntt", "bntt", "bn", "none"]), timesteps=timesteps)
         current = rng.normal(0.3, 1.0, (3, timesteps, 6, 2, 1))
-        bias = 0.0 if layer.bias is None else layer.bias[:, None, None]
-        spikes, u = neurons(layer, current + bias)
+        spikes, u = neurons(layer, over_channels(layer.drive_scale) * current + over_channels(layer.drive_shift))
         if (np.abs(u - layer.threshold) < 1e-9).any():
             discarded += 1  # Here float64's own rounding decides, in the direct recursion too.
             continue
         for form in ("B", "C"):
-            folded, restored = folded_float(layer, current, form)
+            folded, restored = folded_neurons(layer, current, form)
             assert np.array_equal(folded, spikes)
             worst = max(worst, float(np.abs(restored - u).max()))
             compared += spikes.size
@@ -136,7 +123,7 @@ def test_whole_networks_spike_as_unfolded_in_every_layer(form: str, reset: str, 
         events = random_events(rng, network)
         direct = evaluate(network, events)
         assert all(np.abs(u - 1.0).min() > 1e-9 for u in direct.potentials[:-1])
-        for expected, got in zip(direct.spikes, folded_spikes(network, events, form), strict=True):
+        for expected, got in zip(direct.spikes, evaluate_folded(network, events, form).spikes, strict=True):
             assert np.array_equal(expected, got)
         rates.append([s.mean() for s in direct.spikes[:-1]])
     assert np.all(np.mean(rates, 0) > 0.04)
@@ -148,14 +135,14 @@ def test_a_strict_threshold_and_one_that_fires_at_it_part_exactly_there():
         layer = FloatLayer(name="l", kind="dense", weights=[[1.0]], norm=Norm.none(1), leak=1.0, fires_at_threshold=not strict, reset="soft")
         current = np.array([0.5, 0.5, 0.25]).reshape(1, 3, 1, 1, 1)
         for form in ("B", "C"):
-            spikes, _ = folded_float(layer, current, form)
+            spikes, _ = folded_neurons(layer, current, form)
             assert spikes.ravel().tolist() == [False, not strict, strict]
 
 
 def test_form_c_starts_from_the_scale_1():
     layer = random_layer(np.random.default_rng(1), timesteps=5, leak=0.5)
     s = fold_schedules(layer, 5, "C")
-    assert s.scale.tolist() == [1, 0.5, 0.25, 0.125, 0.0625]
+    assert s.scale[:, 0].tolist() == [1, 0.5, 0.25, 0.125, 0.0625]
     assert s.leak == 1.0
     bias = 0 if layer.bias is None else layer.bias
     assert np.allclose(s.bias[0], layer.norm.shift[0] + layer.norm.scale[0] * bias)
@@ -300,7 +287,7 @@ def test_the_readout_scores_in_one_unit_with_its_bias_as_an_offset():
         trace = reference.run(integer, events)
         # The float scores that the integer network's own spikes would give.
         x = trace.spikes[-2].astype(np.float64).reshape(16, 16, -1)
-        _, u = neurons(out, (x @ out.weights.T + out.bias)[..., None, None])
+        _, u = neurons(out, drives(out, x[..., None, None]))
         scale = np.abs(u[:, -1]).max()
         assert np.abs(trace.scores * population.unit - u[:, -1, :, 0, 0]).max() < 0.01 * scale
 
@@ -312,8 +299,8 @@ def test_a_readout_of_even_classes_needs_no_multiplier():
 
 def test_widths_are_the_least_that_are_proven():
     network = fold(random_network(np.random.default_rng(4), "bntt")).network
-    for index, (connection, population) in enumerate(zip(network.connections, network.populations, strict=True)):
-        least, most = potential_bounds(connection, population, network.timesteps, *current_bounds(network, index))
+    for connection, population in zip(network.connections, network.populations, strict=True):
+        least, most = potential_bounds([(connection, *current_bounds(network, connection))], population, network.timesteps)
         edge = 1 << (population.potential_bits - 1)
         assert -edge <= least
         assert most < edge
@@ -358,6 +345,10 @@ def test_schedules_that_do_not_change_take_no_memory():
     assert hard.decrement.shape == (1, 1)
 
 
+def leak_code(leak: float, timesteps: int) -> LeakCode:
+    return integer_leak(np.array([leak]), timesteps)
+
+
 class TestRounding:
     def test_thresholds(self):
         theta = np.array([2.0, 2.5, -2.5, -3.0, 3 - 1e-12, 3 + 1e-12])
@@ -365,13 +356,13 @@ class TestRounding:
         assert integer_threshold(theta, True).tolist() == [2, 3, -2, -3, 3, 3]
 
     def test_leaks(self):
-        assert integer_leak(1.0, 9).kind == "none"
-        assert (integer_leak(0.9375, 99).kind, integer_leak(0.9375, 99).shift) == ("shift", 4)
-        assert (integer_leak(0.0, 9).kind, integer_leak(0.0, 9).shift) == ("shift", 0)
-        code = integer_leak(0.95, 99)
+        assert leak_code(1.0, 9).kind == "none"
+        assert (leak_code(0.9375, 99).kind, leak_code(0.9375, 99).shift) == ("shift", 4)
+        assert (leak_code(0.0, 9).kind, leak_code(0.0, 9).shift) == ("shift", 0)
+        code = leak_code(0.95, 99)
         assert (code.kind, code.leak, code.frac_bits) == ("multiply", round(0.95 * 2**15), 15)
         assert code.error < 2**-16
-        assert (integer_leak(0.625, 99).leak, integer_leak(0.625, 99).frac_bits) == (5, 3)
+        assert (leak_code(0.625, 99).leak, leak_code(0.625, 99).frac_bits) == (5, 3)
 
     def test_gains_use_all_their_bits(self):
         counts, shift, error = integer_gain(np.array([[0.7, -1.4, 0.0]]), 12)

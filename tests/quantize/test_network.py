@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spikefold.data.errors import NetworkError, SpikefoldError
-from spikefold.quantize.network import Connection, ExitRule, Network, Population, Readout, Weights, signed_range
+from spikefold.quantize.network import Connection, ExitRule, Network, Population, Readout, State, Weights, signed_range
 from tests.cases import CASES
 
 BASE = next(case.network for case in CASES if case.name == "corners, padding 1, stride 2")
@@ -41,9 +41,11 @@ def population(**fields: Any) -> Population:
 
 A = "connection 'input' to 'a'"
 P = "population 'a'"
+ORDER = "connection '{}' to '{}': connections must be in the order of what they feed, and come from the input or an earlier population"
+STATE = State(name="rise", bits=8, decay=1, rounding="half_up")
 CONNECTION_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"kind": "conv3d"}, f"{A} kind: value 'conv3d'; it must be one of dense, conv2d, pool, identity"),
-    ({"kind": "pool"}, f"{A} kind: 'pool' is not supported by this version; it must be dense or conv2d"),
+    ({"kind": "pool"}, f"{A} kind: 'pool' is not supported by this version; it must be dense, conv2d or identity"),
     ({"pool": 17}, f"{A} pool: value 17; it must be an integer in 1..16"),
     ({"stride": 0}, f"{A} stride: value 0; it must be an integer in 1..16"),
     ({"stride": 1.0}, f"{A} stride: value 1.0; it must be an integer in 1..16"),
@@ -53,8 +55,11 @@ CONNECTION_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"groups": 2}, f"{A} groups: 2 is not supported by this version; it must be 1"),
     ({"delay": 1}, f"{A} delay: 1 is not supported by this version; it must be 0"),
     ({"hold": True}, f"{A} hold: True is not supported by this version; it must be False"),
-    ({"kind": "dense", "stride": 2}, f"{A}: stride 2, padding 0; a dense connection has 1 and 0"),
-    ({"payload_bits": 9}, f"{A} payload_bits: value 9; it must be an integer in 2..8"),
+    ({"kind": "dense", "stride": 2}, f"{A}: stride 2, padding 0; dense has 1 and 0"),
+    ({"kind": "identity", "stride": 2}, f"{A}: stride 2, padding 0; identity has 1 and 0"),
+    ({"kind": "identity", "weights": "w"}, f"{A}: pool 1, weights 'w'; an identity has 1 and none"),
+    ({"kind": "identity", "weights": "", "pool": 2}, f"{A}: pool 2, weights ''; an identity has 1 and none"),
+    ({"payload_bits": 17}, f"{A} payload_bits: value 17; it must be an integer in 2..16"),
     ({"current_bits": 33}, f"{A} current_bits: value 33; it must be an integer in 1..32"),
     ({"gain": one(1).ravel()}, f"{A} gain: 1 axes; it must have 2"),
     ({"gain": np.ones((1, 1))}, f"{A} gain: dtype float64; it must be an integer type"),
@@ -65,14 +70,24 @@ CONNECTION_ERRORS: list[tuple[dict[str, Any], str]] = [
 POPULATION_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"shape": (0, 1, 1)}, f"{P} shape: (0, 1, 1); it must be three numbers in 1..65536"),
     ({"neuron": "izhikevich"}, f"{P} neuron: value 'izhikevich'; it must be one of lif, linear, srm"),
-    ({"neuron": "srm"}, f"{P} neuron: 'srm' is not supported by this version; it must be 'lif'"),
+    ({"neuron": "if"}, f"{P} neuron: value 'if'; it must be one of lif, linear, srm"),
+    (
+        {"neuron": "srm"},
+        f"{P} states: (); srm neurons have ('rise', 'psp', 'refractory') or ('rise', 'psp', 'refractory', 'refractory_rise')",
+    ),
+    ({"neuron": "srm", "reset": "hard"}, f"{P}: reset 'hard', leak_kind 'none'; srm neurons have no leak and no such reset"),
+    ({"neuron": "linear"}, f"{P} output: 'spike'; linear neurons send graded payloads, and no others do"),
+    (
+        {"neuron": "linear", "output": "graded", "potential_bits": 24, "threshold_bits": 25},
+        f"{P} potential_bits: value 24; it must be an integer in 2..16",
+    ),
     ({"reset": "half"}, f"{P} reset: value 'half'; it must be one of soft, hard, none"),
     ({"leak_kind": "log"}, f"{P} leak_kind: value 'log'; it must be one of none, shift, multiply"),
-    ({"states": (1,)}, f"{P} states: (1,) is not supported by this version; it must be ()"),
+    ({"states": (STATE,)}, f"{P} states: ('rise',); lif neurons have none"),
     ({"threshold_scale": "up"}, f"{P} threshold_scale: value 'up'; it must be one of none, schedule, two_pass"),
     ({"threshold_scale": "two_pass"}, f"{P} threshold_scale: 'two_pass' is not supported by this version; it must be 'none'"),
     ({"output": "analog"}, f"{P} output: value 'analog'; it must be one of spike, graded"),
-    ({"output": "graded"}, f"{P} output: 'graded' is not supported by this version; it must be 'spike'"),
+    ({"output": "graded", "potential_bits": 8, "threshold_bits": 9}, f"{P} output: 'graded'; linear neurons send graded payloads, and no others do"),
     ({"potential_bits": 33, "threshold_bits": 34}, f"{P} potential_bits: value 33; it must be an integer in 2..32"),
     ({"threshold_bits": 8}, f"{P} threshold_bits: 8 is not supported by this version; it must be 9"),
     ({"leak_frac_bits": 17}, f"{P} leak_frac_bits: value 17; it must be an integer in 0..16"),
@@ -161,9 +176,14 @@ NETWORK_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"weights": (*BASE.weights, replace(BASE.weights[0], id="spare"))}, "weights 'spare': no connection uses them"),
     (edited(1, name="input"), "populations: a name is there twice, or is 'input'; names must differ"),
     (edited(1, name="conv"), "populations: a name is there twice, or is 'input'; names must differ"),
-    ({"connections": ()}, "network: 2 populations and 0 connections; this version runs a chain, one connection into each population"),
-    (edited(1, source="input"), "connection 'input' to 'out': this version runs a chain, so 'conv' to 'out' is expected here"),
-    (edited(0, shape=(2, 3, 2)), "layer 'conv' shape: (2, 3, 2); its connection gives (2, 3, 3)"),
+    ({"connections": ()}, "population 'conv': no connection feeds it; at least 1 is needed"),
+    ({"populations": (), "connections": ()}, "network: it has no populations; at least 1 is needed"),
+    ({"connections": (*BASE.connections, replace(BASE.connections[0], source="out"))}, ORDER.format("out", "conv")),
+    (edited(0, source="conv"), ORDER.format("conv", "conv")),
+    ({"connections": BASE.connections[::-1]}, ORDER.format("input", "conv")),
+    (edited(1, source="missing"), "connection 'missing' to 'out': there is no population 'missing'"),
+    (edited(1, source="input"), "layer 'out' weights: shape [2, 18]; [out, 25] is expected for a source of (1, 5, 5)"),
+    (edited(0, shape=(2, 3, 2)), "layer 'conv' shape: (2, 3, 2); its connection from 'input' gives (2, 3, 3)"),
     (edited(0, payload_bits=3), "layer 'conv' payload_bits: 3 is not supported by this version; it must be 2"),
     (edited(1, payload_bits=3), "layer 'out' payload_bits: 3 is not supported by this version; it must be 2"),
     (edited(0, threshold=np.ones((2, 1), np.int64)), "layer 'conv' threshold: shape [2, 1]; it must be [4 or 1, 2 or 1]"),
@@ -210,7 +230,6 @@ def test_properties():
     assert population(threshold=one(128)).never_fires
     assert not population(threshold=one(128, 127)).never_fires
     assert population(shape=(3, 4, 5)).size == 60
-    assert BASE.source_shape(0) == (1, 5, 5)
-    assert BASE.source_shape(1) == (2, 3, 3)
+    assert [BASE.source(c).shape for c in BASE.connections] == [(1, 5, 5), (2, 3, 3)]
     assert BASE.weights_of(BASE.connections[1]).id == "out"
     assert signed_range(4) == (-8, 7)

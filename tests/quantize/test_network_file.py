@@ -132,7 +132,10 @@ REFUSED = {
     "text as number": (put("populations", 0, "name", value=7), "populations[0] name: 7; it must be a text"),
     "float as integer": (put("input", "std", value=1), "input std: 1; it must be a number with a point"),
     "shape of two": (put("populations", 0, "shape", value=[2, 6]), "populations[0] 'conv' shape: [2, 6]; it must be a list of 3"),
-    "shape of another": (put("populations", 0, "shape", value=[2, 6, 7]), "layer 'conv' shape: (2, 6, 7); its connection gives (2, 6, 6)"),
+    "shape of another": (
+        put("populations", 0, "shape", value=[2, 6, 7]),
+        "layer 'conv' shape: (2, 6, 7); its connection from 'input' gives (2, 6, 6)",
+    ),
     "shape enormous": (put("input", "shape", value=[1, 2**62, 2**62]), "input shape (1, 4611686018427387904,"),
     "layers not a list": (put("populations", value={}), "populations: {}; it must be a list"),
     "layer not a table": (put("populations", 0, value="conv"), "populations[0]: 'conv'; it must be a table of fields"),
@@ -142,7 +145,7 @@ REFUSED = {
     "not in this version": (put("connections", 0, "delay", value=1), "delay: 1 is not supported by this version"),
     "states": (
         put("populations", 0, "states", value=[{"name": "s", "bits": 8, "decay": 1, "rounding": "floor"}]),
-        "states: (State(name='s', bits=8, decay=1, rounding='floor'),) is not supported",
+        "state 's' rounding: 'floor' is not supported by this version; it must be 'half_up'",
     ),
     "missing tensor": (tensor("populations.0.threshold", None), "populations[0] 'conv' threshold: the tensor 'populations.0.threshold' is missing"),
     "spare tensor": (tensor("spare", np.zeros(3)), "tensor 'spare': no field refers to it"),
@@ -166,8 +169,11 @@ REFUSED = {
     "shift": (tensor("connections.0.gain_shift", np.full((1, 1), 32, I64)), "gain_shift[0, 0]: value 32; it must be in 0..31"),
     "unit zero": (tensor("populations.0.unit", np.zeros(1)), "population 'conv' unit"),
     "width not proven": (put("connections", 1, "current_bits", value=5), "layer 'out' current_bits: 5; its weights can reach"),
-    "chain broken": (put("connections", 1, "source", value="input"), "connection 'input' to 'out'"),
-    "no layers": (put("populations", value=[]), "network: 0 populations and 2 connections"),
+    "chain broken": (
+        put("connections", 1, "source", value="input"),
+        "layer 'out' weights: shape [3, 18]; [out, 9] is expected for a source of (1, 6, 6)",
+    ),
+    "no layers": (put("populations", value=[]), "network: it has no populations; at least 1 is needed"),
 }
 
 

@@ -9,7 +9,7 @@ from spikefold.data.errors import ChipError
 from spikefold.quantize import placement
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
-from spikefold.quantize.placement import CorePlan, place, plan_core
+from spikefold.quantize.placement import CorePlan, place, plan_connection
 from tests import oracle
 from tests.cases import CASES
 from tests.random_networks import random_case
@@ -41,7 +41,7 @@ def walked(plan: CorePlan, channel: int, y: int, x: int) -> dict[tuple[int, int,
 def check(network: Network, lanes: int) -> int:
     compared = 0
     for index in range(len(network.populations)):
-        plan = plan_core(network, index, lanes)
+        plan = plan_connection(network, network.connections[index], lanes)
         fan_out = plan.fan_out()
         for channel, y, x in np.ndindex(*plan.source_shape):
             expected = {n[:3]: n[3] for n in oracle.fan_out(network, index, (channel, y, x, 1))}
@@ -85,7 +85,7 @@ def test_limits_name_the_layer(fields: dict[str, int], text: str):
 
 
 def test_what_is_too_large_is_refused_before_it_is_laid_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(placement, "plan_core", None)
+    monkeypatch.setattr(placement, "plan_connection", None)
     for limit in ("axons_per_core", "neurons_per_core"):
         with pytest.raises(ChipError, match=rf"^layer 'conv' {limit}: \d+ needed; chip 'c' has 1$"):
             place(NETWORK, ChipConfig(name="c", **{limit: 1}))
@@ -104,7 +104,7 @@ def test_schedules_count_what_changes_and_nothing_else():
 
 def test_lanes_that_do_not_divide_the_channels_are_padded_with_zeros():
     network = random_case(4, small=True).network
-    plan = plan_core(network, 0, 5)
+    plan = plan_connection(network, network.connections[0], 5)
     channels = plan.shape[0]
     assert plan.groups == -(-channels // 5)
     assert plan.weights.size == plan.groups * 5 * network.weights[0].tensor[0].size

@@ -49,12 +49,12 @@ def test_bounds_hold_for_every_input_and_are_near():
     slack = []
     for seed in range(90):
         net, events = random_tiny(seed)
-        low, high = current_bounds(net, 0)
-        current, _ = reference.currents(net.connections[0], net.weights[0], net.populations[0], events.astype(np.int64))
+        low, high = current_bounds(net, net.connections[0])
+        current, _ = reference.currents(net.connections[0], net.weights[0], events.astype(np.int64))
         seen = current.reshape(-1, 3, 3)
         assert np.array_equal(seen.min((0, 1)), low)
         assert np.array_equal(seen.max((0, 1)), high)
-        least, most = potential_bounds(net.connections[0], net.populations[0], 3, low, high)
+        least, most = potential_bounds([(net.connections[0], low, high)], net.populations[0], 3)
         reached = [int(net.populations[0].initial.min()), int(net.populations[0].initial.max())]
         trace = reference.run(net, events, potentials=True)
         assert trace.potentials is not None
@@ -63,7 +63,7 @@ def test_bounds_hold_for_every_input_and_are_near():
         for t in range(3):
             never = net.populations[0].threshold.copy()
             never[t] = (1 << 24) - 1
-            summed = reference.run_population(net.connections[0], replace(net.populations[0], threshold=never), current)[1][:, t]
+            summed = reference.run_population([(net.connections[0], current)], replace(net.populations[0], threshold=never))[1][:, t]
             reached += [int(summed.min()), int(summed.max())]
         assert least <= min(reached)
         assert most >= max(reached)
@@ -77,7 +77,7 @@ def test_a_soft_reset_that_always_happens_lowers_the_upper_bound():
     fields = {"threshold": 1, "decrement": 4, "initial": np.array([4])}
     built = layer("input", "only", source.shape, [[1]], (-1, 1, 2), **fields)
     net = network([built], source, 6)
-    assert potential_bounds(net.connections[0], net.populations[0], 6, np.array([-1]), np.array([1])) == (-7, 5)
+    assert potential_bounds([(net.connections[0], np.array([-1]), np.array([1]))], net.populations[0], 6) == (-7, 5)
 
 
 def test_pooled_and_unsigned_payloads():
@@ -103,7 +103,7 @@ def test_a_proof_stops_before_it_overflows():
         "input", "only", source.shape, [[127]], (-1, 1, 2), gain=(1 << 23) - 1, threshold=1, decrement=(1 << 32) - 1, potential_bits=32, saturate=True
     )
     net = network([built], source, 4096)
-    least, most = potential_bounds(net.connections[0], net.populations[0], 4096, np.array([-127]), np.array([127]))
+    least, most = potential_bounds([(net.connections[0], np.array([-127]), np.array([127]))], net.populations[0], 4096)
     assert least < -(1 << 40)
     assert most > 1 << 29
 
@@ -115,7 +115,7 @@ def test_a_network_at_every_limit_is_refused():
     bound = {"threshold": (1 << 32) - 1, "potential_bits": 32, "leak_kind": "multiply", "leak": 1 << 16, "leak_frac_bits": 16}
     built = layer("input", "only", source.shape, tensor, (-127, 127, 8), pool=16, gain=(1 << 23) - 1, **bound)
     assert built[1].current_bits == 32
-    least, most = potential_bounds(built[1], built[2], 8, *weighted_bounds(tensor, 16, -127, 127))
+    least, most = potential_bounds([(built[1], *weighted_bounds(tensor, 16, -127, 127))], built[2], 8)
     assert least < -PROVEN_MAX
     assert most > PROVEN_MAX
     with pytest.raises(NetworkError, match=r"^layer 'only' potential_bits: 32; the potential can reach -\d+\.\.\d+, which takes \d+ "):
@@ -124,4 +124,4 @@ def test_a_network_at_every_limit_is_refused():
 
 def test_a_case_whose_width_is_just_reached():
     net = next(case.network for case in CASES if case.name == "a proven width that is just reached")
-    assert potential_bounds(net.connections[0], net.populations[0], 1, *current_bounds(net, 0)) == (-16, 15)
+    assert potential_bounds([(net.connections[0], *current_bounds(net, net.connections[0]))], net.populations[0], 1) == (-16, 15)

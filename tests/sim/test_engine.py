@@ -9,7 +9,8 @@ from spikefold.data.errors import ChipError, DataError, SpikefoldError
 from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.trace import Trace, compare
-from spikefold.sim.engine import BATCH, Chip
+from spikefold.sim.engine import Chip
+from spikefold.sim.layers import BATCH
 from tests.cases import CASES, single
 from tests.random_networks import Case, random_case
 

@@ -11,7 +11,8 @@ import pytest
 from spikefold.data.coding import encode
 from spikefold.data.datasets import load_dataset
 from spikefold.quantize.float_file import load_float
-from spikefold.quantize.float_network import FloatNetwork, float_accuracy
+from spikefold.quantize.float_evaluation import float_accuracy
+from spikefold.quantize.float_network import FloatNetwork
 from spikefold.train.network import build_network
 from spikefold.train.recipe import Recipe, load_recipe
 from spikefold.train.srm import SRM

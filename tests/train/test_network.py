@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikefold.quantize.float_network import evaluate
+from spikefold.quantize.float_evaluation import evaluate
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.export import to_float_network
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses

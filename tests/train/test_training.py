@@ -10,7 +10,7 @@ from torch import nn
 
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
-from spikefold.quantize.float_network import evaluate
+from spikefold.quantize.float_evaluation import evaluate
 from spikefold.train.errors import DivergenceError, TrainError
 from spikefold.train.export import to_float_network
 from spikefold.train.layers import Dense, Integrate

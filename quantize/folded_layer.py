@@ -1,0 +1,233 @@
+"""One folded layer in integers: its connections with their gains, its population with its schedules, and their proven widths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikefold.data.errors import FoldError
+from spikefold.quantize.float_network import PSP_NORMS, FloatLayer
+from spikefold.quantize.network import (
+    CURRENT_BITS_MAX,
+    GRADED_BITS_MAX,
+    POTENTIAL_BITS_MAX,
+    Connection,
+    Int,
+    Population,
+    State,
+    signed_range,
+)
+from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_threshold, integer_weights, to_int, weight_steps
+from spikefold.quantize.schedules import Schedules
+from spikefold.quantize.steps import counted
+from spikefold.quantize.widths import DECAY_BITS, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
+from spikefold.quantize.windows import Shape
+
+__all__ = ["FoldOptions", "Incoming", "Source", "StoredWeights", "graded_population", "identity", "neurons", "store_shared", "weighted"]
+
+Float = npt.NDArray[np.float64]
+NEVER = 1 << 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldOptions:
+    """The widths that a fold may use."""
+
+    weight_bits: int
+    gain_bits: int
+    graded_bits: int
+    saturate_bits: int | None
+    timesteps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What feeds a layer: its name, the range and bits of a payload, and the float value of a payload of 1."""
+
+    name: str
+    least: int
+    most: int
+    payload_bits: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredWeights:
+    """Weights under their id: ``exact``, and in counts of ``steps`` [out]."""
+
+    id: str
+    exact: Float
+    tensor: npt.NDArray[np.int8]
+    steps: Float
+
+    @classmethod
+    def of(cls, name: str, weights: Float, steps: Float, bits: int) -> "StoredWeights":
+        """Round ``weights``."""
+        return cls(id=name, exact=weights, tensor=integer_weights(weights, steps, bits), steps=steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Incoming:
+    """A connection, the bounds [C or 1] of its current, and the rounding of its gain (see :func:`integer_gain`)."""
+
+    connection: Connection
+    low: Int
+    high: Int
+    gain_error: float
+
+    @property
+    def bounds(self) -> tuple[Connection, Int, Int]:
+        """What :mod:`spikefold.quantize.widths` takes."""
+        return self.connection, self.low, self.high
+
+
+def store_shared(layer: FloatLayer, bits: int) -> StoredWeights:
+    """Return the weights that several layers use: nothing that belongs to one of them may be in them."""
+    steps = counted(weight_steps(layer.weights, bits))
+    return StoredWeights.of(layer.name, layer.weights, steps, bits)
+
+
+def check_sharing(layer: FloatLayer) -> None:
+    """Refuse what would have to be in shared weights."""
+    if layer.norm.kind in PSP_NORMS:
+        raise FoldError(
+            f"layer {layer.name!r} norm: {layer.norm.kind} scales the weights of each source channel, and these weights are shared; "
+            "give the layer weights of its own, or a norm of the current (bn, bntt)"
+        )
+
+
+def weighted(
+    layer: FloatLayer, target: str, source: Source, stored: StoredWeights, gain: Float | None, exponent: int, options: FoldOptions
+) -> Incoming:
+    """Return the connection that applies a layer's weights; ``gain`` [T or 1, C] is in counts, None for ``2**exponent``."""
+    if gain is None:
+        counts, shift, error = np.full((1, 1), 1 << exponent, np.int64), 0, 0.0
+    else:
+        counts, shift, error = integer_gain(gain, options.gain_bits)
+    low, high = weighted_bounds(stored.tensor, layer.pool, source.least, source.most)
+    current_bits = bits_for(int(low.min()), int(high.max()))
+    if current_bits > CURRENT_BITS_MAX:
+        raise FoldError(
+            f"layer {layer.name!r} weights: the current takes {current_bits} bits, at most {CURRENT_BITS_MAX} fit; "
+            f"use fewer weight_bits{', graded_bits' if source.payload_bits > 8 else ''} or inputs"
+        )
+    connection = Connection(
+        source=source.name, target=target, kind=layer.kind, weights=stored.id, pool=layer.pool, stride=layer.stride, padding=layer.padding,
+        payload_bits=source.payload_bits, current_bits=current_bits, gain=collapse(counts), gain_shift=np.full((1, 1), shift),
+    )  # fmt: skip
+    return Incoming(connection=connection, low=low, high=high, gain_error=error)
+
+
+def identity(target: str, source: Source, gain: Float, options: FoldOptions) -> Incoming:
+    """Return the connection that adds each payload of ``source`` to the neuron in its place; ``gain`` [T or 1, C or 1] is in counts."""
+    counts, shift, error = integer_gain(gain, options.gain_bits)
+    connection = Connection(
+        source=source.name, target=target, kind="identity", weights="", payload_bits=source.payload_bits,
+        current_bits=bits_for(source.least, source.most), gain=collapse(counts), gain_shift=np.full((1, 1), shift),
+    )  # fmt: skip
+    return Incoming(connection=connection, low=np.array([source.least]), high=np.array([source.most]), gain_error=error)
+
+
+def in_counts(layer: FloatLayer, name: str, values: Float, step: Float) -> Float:
+    """Return ``values`` in counts of ``step``."""
+    with np.errstate(over="ignore"):
+        counts = np.asarray(values / step)
+    check_finite(layer, name, counts, "a smaller beta or bias, or a larger threshold or weights,")
+    return counts
+
+
+def check_finite(layer: FloatLayer, name: str, values: Float, remedy: str) -> None:
+    """Refuse what float64 cannot hold."""
+    if not np.isfinite(values).all():
+        raise FoldError(f"layer {layer.name!r} {name}: folded, a value is not finite; {remedy} is needed")
+
+
+def graded_population(
+    layer: FloatLayer, name: str, shape: Shape, source: Source, stored: StoredWeights, unit: Float, added: Source | None, shift: Float | None,
+    options: FoldOptions,
+) -> tuple[Population, list[Incoming], Source]:  # fmt: skip
+    """Return a population that sends a layer's drive, its connections, and what it sends.
+
+    ``unit`` [C] is what a count of the current means. With ``shift`` [T or 1, C], the bias, the neurons are ReLU: it is added, and
+    only what is above 0 is sent. The step of the payloads is the least that their proven range leaves in their bits.
+    """
+    relu = shift is not None
+    bits = options.graded_bits if relu else GRADED_BITS_MAX
+    low, high = (bound * unit for bound in weighted_bounds(stored.tensor, layer.pool, source.least, source.most))
+    reach = np.maximum(np.abs(low), np.abs(high)) * np.abs(layer.drive_scale)
+    if added is not None:
+        reach = reach + max(-added.least, added.most) * added.value
+    if shift is not None:
+        reach = reach + np.abs(shift)
+    check_finite(layer, "drive", reach, "smaller weights, gamma or bias")
+    # Room is left for what rounding adds, of the gains and of their products.
+    counts = ((1 << (bits - 1)) - 3) * (1 - 2.0 ** (2 - options.gain_bits))
+    value = float(reach.max()) / counts if reach.any() else 1.0
+    incoming = [weighted(layer, name, source, stored, layer.drive_scale * unit / value, 0, options)]
+    if added is not None:
+        incoming.append(identity(name, added, np.full((1, 1), added.value / value), options))
+    load = np.zeros((1, 1), np.int64) if shift is None else collapse(to_int(in_counts(layer, "bias", shift, np.full(1, value))))
+    ends = [drive_bounds([one.bounds for one in incoming], t) for t in range(options.timesteps)]
+    proven = bits_for(min(int(end[0].min()) for end in ends) + int(load.min()), max(int(end[1].max()) for end in ends) + int(load.max()))
+    threshold = np.ones((1, 1), np.int64) if relu else np.full((1, 1), signed_range(proven + 1)[0])
+    population = Population(
+        name=name, shape=shape, neuron="linear", output="graded", reset="none", leak_kind="none", threshold=threshold, load=load,
+        potential_bits=max(proven, 2), threshold_bits=max(proven, 2) + 1, saturate=False, unit=np.array([value]),
+    )  # fmt: skip
+    least, most = population.payload_range
+    return population, incoming, Source(name=name, least=least, most=most, payload_bits=population.payload_bits, value=value)
+
+
+def neurons(
+    layer: FloatLayer, shape: Shape, s: Schedules, step: Float, leak: LeakCode, incoming: Sequence[Incoming], options: FoldOptions
+) -> tuple[Population, int]:
+    """Round the schedules to counts of ``step`` [C], prove the width, and return the population and the proven bits."""
+    fires = layer.reset != "none"
+    zero = np.zeros((1, 1), np.int64)
+    threshold = integer_threshold(in_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold) if fires else np.full((1, 1), NEVER)
+    decrement = to_int(in_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else zero
+    load = to_int(in_counts(layer, "load", s.load, step)) if layer.reset == "hard" else zero
+    bounds = [one.bounds for one in incoming]
+
+    def build(bits: int, saturate: bool, states: tuple[State, ...]) -> Population:
+        narrow, wide = signed_range(bits), signed_range(bits + 1)
+        fields: dict[str, Any] = {"leak": leak.leak[None], "leak_frac_bits": leak.frac_bits, "leak_shift": leak.shift}
+        # Beyond these ends nothing changes: no potential reaches such a threshold, none needs such a decrement or load.
+        return Population(
+            name=layer.name, shape=shape, neuron="srm" if s.decays else "lif", reset=layer.reset, leak_kind=leak.kind, **fields,
+            threshold=collapse(np.clip(threshold, *wide)), decrement=collapse(np.clip(decrement, *wide)), load=collapse(np.clip(load, *narrow)),
+            potential_bits=bits, threshold_bits=bits + 1, saturate=saturate, states=states, unit=step if (step != step[0]).any() else step[:1],
+        )  # fmt: skip
+
+    states = tuple(
+        State(name=name, bits=POTENTIAL_BITS_MAX, decay=round(decay * (1 << DECAY_BITS)), rounding="half_up") for name, decay in s.decays.items()
+    )
+    widest = build(POTENTIAL_BITS_MAX, True, states)
+    if states:
+        reached = state_bounds(bounds, widest, options.timesteps)
+        states = tuple(_proven_state(layer, state, *reached[state.name]) for state in states)
+    proven = bits_for(*potential_bounds(bounds, widest, options.timesteps))
+    clipped = (load < signed_range(POTENTIAL_BITS_MAX)[0]).any() or (load > signed_range(POTENTIAL_BITS_MAX)[1]).any()
+    if clipped and proven == POTENTIAL_BITS_MAX:
+        proven += 1  # A load beyond the widest potential can be reached, so the proof does not hold.
+    if options.saturate_bits is not None and proven > options.saturate_bits:
+        return build(options.saturate_bits, True, states), proven
+    if proven > POTENTIAL_BITS_MAX:
+        form = "form B or " if s.form == "C" else ""
+        raise FoldError(
+            f"layer {layer.name!r} potential: its proof takes {proven} bits, at most {POTENTIAL_BITS_MAX} fit; "
+            f"use {form}saturate_bits, or fewer weight_bits"
+        )
+    return build(max(proven, 2), False, states), proven
+
+
+def _proven_state(layer: FloatLayer, state: State, least: int, most: int) -> State:
+    bits = bits_for(least, most)
+    if bits > POTENTIAL_BITS_MAX:
+        raise FoldError(
+            f"layer {layer.name!r} state {state.name!r}: its proof takes {bits} bits, at most {POTENTIAL_BITS_MAX} fit; "
+            "use fewer weight_bits, or train with smaller tau_s and tau_r"
+        )
+    return State(name=state.name, bits=max(2, bits), decay=state.decay, rounding=state.rounding)

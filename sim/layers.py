@@ -1,0 +1,154 @@
+"""Running one layer over all samples: on a core, or driven by several connections, which no core of this version is.
+
+Arrays are channel-last: what a layer sends is [samples, timesteps, pixels, channels].
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikefold.quantize.network import Connection, Int, Network, Population, signed_range
+from spikefold.quantize.placement import CorePlan, plan_connection
+from spikefold.sim import kernels
+
+__all__ = ["LayerRun", "Payloads", "Progress", "channels_first", "channels_last", "run_driven", "run_on_core"]
+
+LEAK_KINDS = {"none": 0, "shift": 1, "multiply": 2}
+RESETS = {"none": 0, "soft": 1, "hard": 2}
+Payloads = npt.NDArray[np.int8] | npt.NDArray[np.int32]
+Progress = Callable[[int, int], None]
+"""Called with (layer runs of a sample done, layer runs in all)."""
+BATCH = 64
+FAN_OUT_LANES = 8
+"""Words of so many channels, where no chip says how many lanes a core has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerRun:
+    """What one layer did: who fired (int8), what it sent, potentials (empty where they were not kept), clamps, sops [N, connections]."""
+
+    fired: npt.NDArray[np.int8]
+    payloads: Payloads
+    potentials: Int
+    clamps: int
+    sops: Int
+
+
+def schedule(values: Int, timesteps: int, channels: int) -> Int:
+    """Return a schedule [T or 1, C or 1] with both axes."""
+    return np.ascontiguousarray(np.broadcast_to(values, (timesteps, channels)))
+
+
+def fan_out_of(plan: CorePlan) -> tuple[Any, ...]:
+    """Return what :func:`kernels.accumulate` takes of a plan, in elements."""
+    lanes = plan.lanes
+    steps = np.array([plan.row_step, plan.column_step, plan.row_weight_step, plan.column_weight_step, plan.channel_step]) * lanes
+    return plan.source_shape[2], plan.rows * (lanes, lanes, 1), plan.columns * (lanes, lanes, 1), steps, plan.weights.reshape(-1), plan.groups * lanes
+
+
+def neuron_of(population: Population, timesteps: int) -> tuple[Any, ...]:
+    """Return (leak kind, leak, leak bits, reset, threshold, decrement, load, saturate, low, high), the schedules [T, C]."""
+    channels = population.shape[0]
+    leak_bits = population.leak_shift if population.leak_kind == "shift" else population.leak_frac_bits
+    leak, threshold, decrement, load = (
+        schedule(values, timesteps, channels) for values in (population.leak, population.threshold, population.decrement, population.load)
+    )
+    clamp = (int(population.saturate), *signed_range(population.potential_bits))
+    return LEAK_KINDS[population.leak_kind], leak, leak_bits, RESETS[population.reset], threshold, decrement, load, *clamp
+
+
+def run_on_core(
+    network: Network, plan: CorePlan, sent: Mapping[str, Payloads], keep: bool, progress: Callable[[int], None] | None
+) -> LayerRun:  # fmt: skip
+    """Run one layer on its core, a batch of samples at a time so that progress shows."""
+    connection, population = network.connections[plan.index], network.populations[plan.index]
+    payloads = sent[connection.source]
+    samples, timesteps = payloads.shape[:2]
+    channels, pixels, run = population.shape[0], population.shape[1] * population.shape[2], plan.groups * plan.lanes
+    spikes = np.empty((samples, timesteps, pixels, channels), np.int8)
+    kept = np.empty(spikes.shape if keep else (0, 0, 0, 0), np.int64)
+    walked, clamps = np.empty(samples, np.int64), 0
+    current, potential = np.zeros(pixels * run, np.int32), np.empty((pixels, channels), np.int64)
+    gain, shift = (schedule(values, timesteps, channels) for values in (connection.gain, connection.gain_shift))
+    leak_kind, leak, leak_bits, reset, threshold, decrement, load, *clamp = neuron_of(population, timesteps)
+    initial = schedule(population.initial[None], 1, channels)[0]
+    neuron = (gain, shift, leak_kind, leak, leak_bits, reset, threshold, decrement, load, initial, *clamp)
+    for start in range(0, samples, BATCH):
+        part = slice(start, min(samples, start + BATCH))
+        batch = kept[part] if keep else kept
+        arguments: list[Any] = [payloads[part], *fan_out_of(plan), current, *neuron, potential, spikes[part], batch, walked[part]]
+        clamps += int(kernels.run_layer(*arguments))
+        if progress is not None:
+            progress(part.stop)
+    return LayerRun(fired=spikes, payloads=spikes, potentials=kept, clamps=clamps, sops=(walked * channels)[:, None])
+
+
+class Driver:
+    """One connection of a driven population, with the current that its events add up to."""
+
+    def __init__(self, network: Network, connection: Connection, payloads: Payloads, channels: int, pixels: int) -> None:
+        timesteps = payloads.shape[1]
+        self.payloads, self.channels = payloads, channels
+        self.gain, self.shift = (schedule(values, timesteps, channels) for values in (connection.gain, connection.gain_shift))
+        self.fan_out: tuple[Any, ...] = ()
+        if connection.kind != "identity":
+            self.fan_out = fan_out_of(plan_connection(network, connection, FAN_OUT_LANES))
+            self.current = np.zeros(pixels * self.fan_out[-1], np.int32)
+        else:
+            self.payloads = payloads.astype(np.int32, copy=False)
+
+    def add(self, n: int, t: int, drive: Int) -> int:
+        """Add what the events of a timestep drive to ``drive`` [pixels, channels]; return the synaptic operations."""
+        if not self.fan_out:
+            return int(kernels.add_payloads(self.payloads[n, t], self.gain[t], self.shift[t], drive))
+        arguments: list[Any] = [self.payloads[n, t], *self.fan_out, self.current]
+        walked = int(kernels.accumulate(*arguments))
+        kernels.add_drive(self.current, self.fan_out[-1], self.gain[t], self.shift[t], drive)
+        return walked * self.channels
+
+
+def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep: bool, progress: Callable[[int], None] | None) -> LayerRun:
+    """Run a population that several connections may drive, or whose neurons are linear or spike response neurons."""
+    population, connections = network.populations[index], network.into(index)
+    channels, pixels = population.shape[0], population.shape[1] * population.shape[2]
+    drivers = [Driver(network, connection, sent[connection.source], channels, pixels) for connection in connections]
+    samples, timesteps = drivers[0].payloads.shape[:2]
+    sent_here = np.empty((samples, timesteps, pixels, channels), np.int32)
+    kept = np.empty(sent_here.shape if keep else (0, 0, 0, 0), np.int64)
+    sops, clamps = np.zeros((samples, len(drivers)), np.int64), 0
+    drive, potential = np.zeros((pixels, channels), np.int64), np.empty((pixels, channels), np.int64)
+    states, decays = np.empty((len(population.states), pixels, channels), np.int64), np.array([state.decay for state in population.states], np.int64)
+    leak_kind, leak, leak_bits, reset, threshold, decrement, load, *clamp = neuron_of(population, timesteps)
+    for n in range(samples):
+        potential[:], states[:] = population.initial, 0
+        for t in range(timesteps):
+            for i, driver in enumerate(drivers):
+                sops[n, i] += driver.add(n, t, drive)
+            if population.states:
+                arguments: list[Any] = [drive, threshold[t], decrement[t], *clamp, decays, states, potential, sent_here[n, t]]
+                clamps += int(kernels.update_srm(*arguments))
+            else:
+                neuron = (leak_kind, leak[t], leak_bits, reset, threshold[t], decrement[t], load[t], *clamp)
+                arguments = [drive, int(population.neuron == "linear"), *neuron, potential, sent_here[n, t]]
+                clamps += int(kernels.update_driven(*arguments))
+            if keep:
+                kept[n, t] = potential
+        if progress is not None:
+            progress(n + 1)
+    fired = (sent_here != 0).astype(np.int8)
+    payloads: Payloads = sent_here if population.output == "graded" else fired
+    return LayerRun(fired=fired, payloads=payloads, potentials=kept, clamps=clamps, sops=sops)
+
+
+def channels_first(array: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    """Return [N, T, pixels, channels] as a view [N, T, C, H, W]."""
+    return np.moveaxis(array, 3, 2).reshape(*array.shape[:2], *shape)
+
+
+def channels_last(events: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Return [N, T, C, H, W] as contiguous [N, T, H * W, C]."""
+    moved = np.moveaxis(events, 2, 4)
+    return np.ascontiguousarray(moved.reshape(*moved.shape[:2], -1, moved.shape[4]))
