@@ -1,8 +1,9 @@
-"""The exact export of a chain of layers as a float network."""
+"""The exact export of a network as a float network."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,17 @@ from spikefold.train.layers import AveragePool, Conv2d, Integrate, SpikeCount, S
 from spikefold.train.network import SpikingNetwork, events_to_input
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT, CurrentNorm
+from spikefold.train.psp_norm import PSPNorm
 from spikefold.train.recipe import default_name
+from spikefold.train.srm import PSP, SRM
+from spikefold.train.stochmax import Stochmax
 
 __all__ = ["to_float_network"]
 
 Readout = Literal["potential", "spike_count"]
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 CHECK_SAMPLES = 4
+CHECK_TIMESTEPS = 32
 CHECK_TOLERANCE = 1e-9
 
 
@@ -40,7 +45,11 @@ def to_float_network(
     timesteps = getattr(module, "timesteps", None)
     if not isinstance(timesteps, int):
         raise TrainError(f"network: {type(module).__name__} has no attribute timesteps; it must hold their number")
-    layers, readout = _Chain().read(module)
+    for name, part in module.named_modules():
+        if isinstance(part, Stochmax):
+            raise ExportError(f"network {name} (Stochmax): its scores take an exponential of every class; train with the classifier 'softmax'")
+    adds = module.adds if isinstance(module, SpikingNetwork) else {}
+    layers, readout = _Reader(adds).read(module)
     network = FloatNetwork(
         timesteps=timesteps, input=coding, layers=layers, readout=readout, class_names=tuple(class_names), provenance=dict(provenance or {})
     )  # fmt: skip
@@ -50,8 +59,6 @@ def to_float_network(
 
 def _parts(module: nn.Module, place: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers within ``module`` and their places, in the order of registration."""
-    if isinstance(module, SpikingNetwork) and module.adds:
-        raise ExportError("network: it has residual connections; a float network is a chain, so adds must be empty")
     for name, child in module._modules.items():
         if child is None:
             continue
@@ -62,65 +69,116 @@ def _parts(module: nn.Module, place: str = "") -> Iterator[tuple[str, nn.Module]
             yield from _parts(child, f"{place}{name}.")
 
 
-class _Chain:
-    """Reads layers one after the other: [pool] weights [norm] neurons, again and again, then a readout."""
+class _Reader:
+    """Reads layers one after the other: what stands before the weights, weights, [norm] and neurons, again and again, then a readout."""
 
-    def __init__(self) -> None:
+    def __init__(self, adds: Mapping[int, int]) -> None:
+        self.adds = dict(adds)
         self.layers: list[FloatLayer] = []
-        self.pool = 1
+        self.owners: dict[int, str] = {}
+        self.drives: dict[int, str] = {}
+        self.outputs: dict[int, str] = {}
+        self.readout: Readout | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Begin a layer."""
+        self.pool, self.psp = 1, 0.0
+        self.psp_norm: Norm | None = None
         self.synapses: Synapses | None = None
         self.norm: CurrentNorm | None = None
-        self.readout: Readout | None = None
-        self.seen: set[int] = set()
+        self.added: int | None = None
+        self.drive = -1
 
     def read(self, module: nn.Module) -> tuple[tuple[FloatLayer, ...], Readout]:
-        for place, part in _parts(module):
+        """Return the layers and how the last one is read."""
+        for number, (place, part) in enumerate(_parts(module)):
             if not isinstance(part, nn.Dropout):
-                self.take(f"network {place} ({type(part).__name__})", part)
+                self.take(f"network {place} ({type(part).__name__})", part, number)
         if self.readout is None:
             raise ExportError("network: its last layer has no readout; it must be Integrate or SpikeCount")
         return tuple(self.layers), self.readout
 
-    def take(self, place: str, part: nn.Module) -> None:
-        between = self.synapses is None
-        if isinstance(part, Synapses) and id(part) in self.seen:
-            raise ExportError(f"{place}: its weights stand in an earlier place too; a float network's layers have weights of their own")
-        self.seen.add(id(part))
+    def take(self, place: str, part: nn.Module, number: int) -> None:
+        """Take the next module, the ``number``-th of all."""
+        before = self.synapses is None
         if self.readout:
             raise ExportError(f"{place}: nothing may follow the readout")
-        if isinstance(part, AveragePool) and between:
+        if number in self.adds and not isinstance(part, Synapses | CurrentNorm):
+            raise ExportError(f"{place}: an earlier module is added to it; a float network adds to what neurons receive alone")
+        if isinstance(part, AveragePool) and before and not self.psp:
             self.pool *= part.side
-        elif isinstance(part, Synapses) and between:
+        elif isinstance(part, PSP) and before and not self.psp:
+            self.psp = part.tau_s
+        elif isinstance(part, PSPNorm) and before and self.psp and self.psp_norm is None:
+            self.psp_norm = _psp_norm(place, part)
+        elif isinstance(part, Synapses) and before:
             self.synapses = part
-        elif isinstance(part, CurrentNorm) and not between and self.norm is None:
+            self.receive(place, number)
+        elif isinstance(part, CurrentNorm) and not before and self.norm is None:
+            if self.added is not None:
+                raise ExportError(f"{place}: what is added before it would be normalised too; it must be added behind the norm")
             self.norm = part
-        elif isinstance(part, LIF) and not between:
-            self.close(leak=part.leak, threshold=part.threshold, reset=part.reset)
-        elif isinstance(part, Integrate) and not between:
-            self.close(leak=1.0, threshold=1.0, reset="none")
+            self.receive(place, number)
+        elif isinstance(part, LIF) and not before and not self.psp:
+            self.close(number, neuron="lif", leak=np.full(1, part.leak), threshold=np.full(1, part.threshold), reset=part.reset)
+        elif isinstance(part, SRM) and not before and self.psp:
+            self.close(
+                number, neuron="srm", leak=np.zeros(1), threshold=np.full(1, part.threshold), fires_at_threshold=True, reset="soft", tau_s=self.psp,
+                tau_r=part.tau_r, refractory=part.refractory,
+            )  # fmt: skip
+        elif isinstance(part, nn.ReLU) and not before and not self.psp:
+            self.close(number, neuron="relu", leak=np.zeros(1), reset="none")
+        elif isinstance(part, Integrate) and not before:
+            srm: dict[str, Any] = {"neuron": "srm", "leak": np.zeros(1), "tau_s": self.psp}
+            self.close(number, reset="none", **(srm if self.psp else {"neuron": "lif", "leak": np.ones(1)}))
             self.readout = "potential"
-        elif isinstance(part, SpikeCount) and between and self.layers and self.pool == 1:
+        elif isinstance(part, SpikeCount) and before and self.layers and self.pool == 1 and not self.psp:
             self.readout = "spike_count"
         else:
-            row = "[AveragePool], Conv2d or Dense, [BNTT or BatchNorm], LIF or, last, Integrate"
+            row = "[AveragePool], [PSP, [PSPNorm]], Conv2d or Dense, [BNTT or BatchNorm], LIF, ReLU, SRM behind a PSP or, last, Integrate"
             raise ExportError(f"{place}: it cannot stand here; a layer is {row}")
 
-    def close(self, *, leak: float, threshold: float, reset: Literal["soft", "hard", "none"]) -> None:
+    def receive(self, place: str, number: int) -> None:
+        """Note what module, so far, the neurons receive from, and what is added to that."""
+        self.drive = number
+        if number in self.adds:
+            self.added = self.adds[number]
+            if self.added not in self.drives and self.added not in self.outputs:
+                raise ExportError(f"{place}: what is added to it is neither what earlier neurons receive nor the spikes that they send")
+
+    def close(self, number: int, **neurons: Any) -> None:
         """End a layer with its neurons."""
         synapses = self.synapses
         if synapses is None:
             raise ExportError("network: neurons without weights")
         kind: Literal["conv2d", "dense"] = "conv2d" if isinstance(synapses, Conv2d) else "dense"
         weights = _array(synapses.weight)
+        shared = self.owners.get(id(synapses), "")
+        name = (f"{shared}.{len(self.layers) + 1}" if shared else synapses.name) or default_name(kind, len(self.layers) + 1)
+        self.owners.setdefault(id(synapses), name)
+        if self.psp_norm is not None and self.norm is not None:
+            raise ExportError(f"layer {name!r}: it has a norm before the weights and one behind them; a float network has one of them")
+        add = "" if self.added is None else self.drives.get(self.added, self.outputs.get(self.added, ""))
         self.layers.append(
             FloatLayer(
-                name=synapses.name or default_name(kind, len(self.layers) + 1), kind=kind, weights=weights,
-                bias=None if synapses.bias is None else _array(synapses.bias), stride=synapses.stride if isinstance(synapses, Conv2d) else 1,
-                padding=synapses.padding if isinstance(synapses, Conv2d) else 0, pool=self.pool, norm=_norm(self.norm, len(weights)),
-                leak=np.full(1, leak), threshold=np.full(1, threshold), reset=reset,
+                name=name, kind=kind, weights=weights, shared=shared, bias=None if synapses.bias is None else _array(synapses.bias),
+                stride=synapses.stride if isinstance(synapses, Conv2d) else 1, padding=synapses.padding if isinstance(synapses, Conv2d) else 0,
+                pool=self.pool, norm=self.psp_norm or _norm(self.norm, len(weights)), add=add,
+                add_from="output" if self.added in self.outputs else "drive", **neurons,
             )
         )  # fmt: skip
-        self.pool, self.synapses, self.norm = 1, None, None
+        self.drives[self.drive], self.outputs[number] = name, name
+        self.start()
+
+
+def _psp_norm(place: str, norm: PSPNorm) -> Norm:
+    if norm.over == "ln" or norm.form == "centred":
+        why = "depends on the sample" if norm.over == "ln" else "shifts silent inputs"
+        raise ExportError(f"{place}: over {norm.over}, form {norm.form}, it {why}, so that no weights can hold it; use psp-bn or psp-bn-eq15")
+    var = _array(norm.running_moment)[None]
+    gamma = np.ones_like(var) if norm.gamma is None else _array(norm.gamma)[None]
+    return Norm(kind="psp-bn", gamma=gamma, beta=np.zeros_like(var), mean=np.zeros_like(var), var=var, eps=norm.lam)
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
@@ -138,11 +196,15 @@ def _norm(norm: CurrentNorm | None, channels: int) -> Norm:
 
 def _check(module: nn.Module, network: FloatNetwork) -> None:
     """Run the module and its export on the same random events, and raise a TrainError where their scores differ."""
+    twin = copy.deepcopy(module).cpu().double().eval()
+    if isinstance(twin, SpikingNetwork) and all(len(layer.norm.gamma) == 1 for layer in network.layers):
+        # Where no timestep has values of its own, a few show as much as thousands.
+        network = replace(network, timesteps=min(network.timesteps, CHECK_TIMESTEPS))
+        twin.timesteps = network.timesteps
     coding = network.input
     rng = np.random.default_rng(0)
     size = (CHECK_SAMPLES, network.timesteps, *coding.shape)
     events = rng.integers(coding.payload_min, coding.payload_max, size, dtype=np.int8, endpoint=True)
-    twin = copy.deepcopy(module).cpu().double().eval()
     with torch.no_grad():
         scores = twin(events_to_input(events, coding.scale, torch.float64)).numpy()
     expected = evaluate(network, events).scores

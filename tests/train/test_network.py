@@ -84,7 +84,7 @@ def test_own_module_is_exported_and_held_to_its_chain() -> None:
         ([Dense(4, 3), SpikeCount()], r"chain.1 \(SpikeCount\): it cannot stand here"),
         ([Dense(4, 3), Integrate(), nn.Dropout(), LIF()], r"chain.3 \(LIF\): nothing may follow the readout"),
         ([nn.Linear(4, 3), Integrate()], r"chain.0 \(Linear\): it cannot stand here"),
-        ([Dense(4, 3), nn.ReLU(), Integrate()], r"chain.1 \(ReLU\): it cannot stand here"),
+        ([Dense(4, 3), nn.ReLU(), Integrate()], r"chain.2 \(Integrate\): it cannot stand here"),
     ],
 )
 def test_what_is_no_chain_is_refused_by_place(parts: list[nn.Module], words: str) -> None:

@@ -1,13 +1,16 @@
 """A run's network is kept and comes back the same, whatever its kind."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from spikefold.data.errors import SpikefoldError
 from spikefold.quantize import tensor_file
+from spikefold.quantize.float_file import load_float, save_float
 from spikefold.train.errors import TrainError
 from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.recipe import parse_recipe
@@ -48,10 +51,9 @@ def stored(tmp_path: Path, text: str, beside: str = "") -> tuple[SpikingNetwork,
 @pytest.mark.parametrize("kind", KINDS)
 def test_network_comes_back(tmp_path: Path, kind: str) -> None:
     module, reason = stored(tmp_path, KINDS[kind])
-    chain = kind in ("bntt", "learned leak", "tdbn", "bias")
-    assert (tmp_path / ("model.safetensors" if chain else "weights.safetensors")).is_file()
-    assert len(list(tmp_path.iterdir())) == 2
-    assert bool(reason) is not chain
+    files = {"srm": {"model", "weights"}, "residual and stochmax": {"weights"}}.get(kind, {"model"})
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.toml", *(f"{name}.safetensors" for name in files)}
+    assert bool(reason) is ("model" not in files)
     recipe, back = load_run(tmp_path)
     assert recipe == parse_recipe(KINDS[kind], "recipe")
     for name, tensor in module.state_dict().items():
@@ -63,8 +65,8 @@ def test_network_comes_back(tmp_path: Path, kind: str) -> None:
 
 
 def test_reason_names_the_part(tmp_path: Path) -> None:
-    assert stored(tmp_path, SRM)[1].startswith("network chain.0 (PSP): it cannot stand here")
-    assert stored(tmp_path, SHARED)[1] == "network: it has residual connections; a float network is a chain, so adds must be empty"
+    assert stored(tmp_path, SRM)[1] == ""
+    assert stored(tmp_path, SHARED)[1].endswith("(Stochmax): its scores take an exponential of every class; train with the classifier 'softmax'")
 
 
 def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     more = BIASED.replace(last, '[[layers]]\nkind = "dense"\nout = 6\n' + last)
     for beside, words in (
         (BIASED.replace("out = 6", "out = 7"), r"layer 'dense2' weights: shape \[6, 64\]; the recipe beside it says \[7, 64\]"),
-        (more, r"model\.safetensors: layer 'dense3' weights: shape \[10, 6\]; the recipe beside it says \[6, 6\]"),
+        (more, r"model\.safetensors: it has 3 layers; the recipe beside it has more"),
     ):
         stored(tmp_path, BIASED, beside)
         with pytest.raises(TrainError, match=words):
@@ -121,7 +123,64 @@ def test_thresholds_of_shared_layers_come_back(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(text)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     path, reason = save_network(module, parse_recipe(text, "recipe"), tmp_path, CLASSES, {"recipe_sha256": sha256})
-    assert path.name == "weights.safetensors"
-    assert "its weights stand in an earlier place too" in reason
+    assert (path.name, reason) == ("model.safetensors", "")
     _, back = load_run(tmp_path)
     assert [part.threshold for part in back.chain if hasattr(part, "threshold")] == [1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("leak", 0.5, r"layer 'first' leak: .*0\.5.*; the recipe beside it says 0\.9"),
+        ("threshold", 2.0, r"layer 'first' threshold: .*2\..*; the recipe beside it says 1\.0"),
+        ("reset", "hard", "layer 'first' reset: 'hard'; the recipe beside it says 'soft'"),
+        ("fires_at_threshold", True, "layer 'first' fires_at_threshold: True; the recipe beside it says False"),
+        ("name", "other", "layer 'other' name: 'other'; the recipe beside it says 'first'"),
+        ("bias", None, "layer 'first' bias: it is missing; the recipe beside it says otherwise"),
+    ],
+)
+def test_what_the_network_says_otherwise_than_the_recipe_is_refused(tmp_path: Path, field: str, value: Any, words: str) -> None:
+    stored(tmp_path, BIASED)
+    network = load_float(tmp_path / "model.safetensors")
+    layers = (replace(network.layers[0], **{field: value}), *network.layers[1:])
+    save_float(replace(network, layers=layers), tmp_path / "model.safetensors")
+    with pytest.raises(TrainError, match=words):
+        load_run(tmp_path)
+
+
+def test_a_normalisation_that_the_recipe_has_not_is_refused(tmp_path: Path) -> None:
+    stored(tmp_path, BIASED)
+    network = load_float(tmp_path / "model.safetensors")
+    for change, words in (
+        ({"eps": 0.01}, r"layer 'first' norm eps: 0\.01; the recipe beside it says 0\.0001"),
+        ({"kind": "bntt"}, "norm kind: 'bntt'; the recipe beside it says 'bn'"),
+        ({"beta": network.layers[0].norm.gamma}, "norm beta: it does something; by the recipe beside it, there is none"),
+    ):
+        norm = replace(network.layers[0].norm, **change)
+        save_float(replace(network, layers=(replace(network.layers[0], norm=norm), *network.layers[1:])), tmp_path / "model.safetensors")
+        with pytest.raises(TrainError, match=words):
+            load_run(tmp_path)
+
+
+def test_header_and_types_of_weights_are_held_to_the_letter(tmp_path: Path) -> None:
+    stored(tmp_path, SRM)
+    path = tmp_path / "weights.safetensors"
+    header, tensors = tensor_file.read(path)
+    body, name = header["weights"], min(tensors)
+    for changed, values, words in (
+        (header | {"more": 1}, tensors, "its header must have 'kind' and 'weights', with format_version, provenance, thresholds"),
+        (header | {"weights": body | {"more": 1}}, tensors, "it does not hold the weights of a run"),
+        (header | {"weights": body | {"format_version": True}}, tensors, "format_version: True; this version of spikefold reads 1"),
+        (header, tensors | {name: tensors[name].astype("i4")}, f"tensor '{name}': dtype int32; the recipe beside it says a real one"),
+    ):
+        tensor_file.write(path, values, changed)
+        with pytest.raises(TrainError, match=words):
+            load_run(tmp_path)
+
+
+@pytest.mark.parametrize("layers", ["[[layers]]\nkind = 'dense'\nout = 65536\n" * 2, "[[layers]]\nkind = 'dense'\nout = 1\n" * 3000])
+@pytest.mark.parametrize("text", [BIASED, SRM], ids=["float network", "weights"])
+def test_a_recipe_that_asks_for_more_than_the_file_has_takes_no_memory(tmp_path: Path, text: str, layers: str) -> None:
+    stored(tmp_path, text, text.replace("[train]", f"{layers}[train]"))
+    with pytest.raises(TrainError, match=r"the recipe beside it (has more|says \[65536, )|is missing; the recipe"):
+        load_run(tmp_path)
