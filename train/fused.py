@@ -5,6 +5,7 @@ keep nothing but the current itself: the potentials are computed again in the ba
 definition; the tests hold spikes and gradients against it.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +26,10 @@ __all__ = ["Affine", "batch_moments", "fusable", "lif"]
 
 Real = npt.NDArray[Any]
 DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
-SCRATCH_ELEMENTS = 4096
-"""What a tile of all timesteps may hold, so that the scratch of a call stays in a core's cache."""
+TILE_ELEMENTS = 512
+"""What a tile should hold in a timestep: few enough for a core's first cache, enough for a loop that is worth its start."""
+BLOCK_ELEMENTS = 1 << 16
+"""What a block may hold in all timesteps: few enough for a core's second cache, enough for long runs of memory in every timestep."""
 CHUNKS = 16
 CHUNK_ELEMENTS = 1 << 15
 
@@ -52,7 +55,7 @@ def fusable(current: torch.Tensor) -> bool:
 
 def batch_moments(current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return mean and (biased) variance [T, C], float64, of a current [T, N, C, H, W] over N, H and W of all processes, and their count."""
-    x = _flat(current)
+    x = _flat(_channels_last(current))
     channels = current.shape[2]
     shift = _tile(x[:, :channels], x.shape[1], len(x))
     sums = np.zeros((2, _chunks(x, shift), *shift.shape), x.dtype)
@@ -94,15 +97,18 @@ class FusedLIF(torch.autograd.Function):
         soft: bool, surrogate: Surrogate,
     ) -> torch.Tensor:  # fmt: skip
         """Return the spikes."""
-        x = _flat(current)
+        last = _channels_last(current)
+        x = _flat(last)
         scale = gamma * norm.inverse
         offset = beta - scale * norm.mean
         a, b = (_tile(v, x.shape[1], steps, x.dtype) for v in (scale, offset))
         _, batch, channels, height, width = current.shape
-        spikes = torch.empty((steps, batch, height, width, channels), dtype=current.dtype)
+        # NumPy's large arrays lie on large pages, if the system has them; torch's do not.
+        spikes = torch.from_numpy(np.empty((steps, batch, height, width, channels), x.dtype))
         out, decay = spikes.numpy().reshape(steps, -1), leak.item()
-        _run(x, a, lambda _, start, stop: kernels.forward(x, start, stop, a, b, decay, threshold, soft, np.empty(a.shape[1], x.dtype), out))
-        ctx.save_for_backward(current, gamma, beta, leak, norm.mean, norm.inverse)
+        block = _block(x, a)
+        _run(x, a, lambda _, start, stop: kernels.forward(x, start, stop, a, b, decay, threshold, soft, np.empty(block, x.dtype), out))
+        ctx.save_for_backward(last, gamma, beta, leak, norm.mean, norm.inverse)
         ctx.constants = norm.count, steps, threshold, soft, surrogate
         return spikes.permute(0, 1, 4, 2, 3)
 
@@ -110,20 +116,21 @@ class FusedLIF(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of current, gamma, beta and leak."""
-        current, gamma, beta, leak, mean, inverse = ctx.saved_tensors
+        last, gamma, beta, leak, mean, inverse = ctx.saved_tensors
         count, steps, threshold, soft, surrogate = ctx.constants
-        x, sent, channels = _flat(current), _flat(grads[0]), current.shape[2]
+        x, sent, channels = _flat(last), _flat(_channels_last(grads[0])), last.shape[-1]
         scale = gamma * inverse
         a, b, centre = (_tile(v, x.shape[1], steps, x.dtype) for v in (scale, beta - scale * mean, mean))
         grad, decay = np.empty_like(sent), leak.item()
         sums = np.zeros((2, _chunks(x, a), *a.shape), x.dtype)
-        leak_sums = np.zeros((sums.shape[1], a.shape[1]), x.dtype)
+        block = _block(x, a)
+        leak_sums = np.zeros((sums.shape[1], block if ctx.needs_input_grad[3] else 0), x.dtype)
         shape, peak, rate = surrogate.curve(threshold)
 
         def back(chunk: int, start: int, stop: int) -> None:
-            potential, slope, carry = np.empty_like(a), np.empty(a.shape[1], x.dtype), np.empty(a.shape[1], x.dtype)
+            potential, slope = np.empty((steps + 1, block), x.dtype), np.empty(block, x.dtype)
             kernels.backward(
-                x, start, stop, a, b, centre, decay, threshold, soft, shape, peak, rate, sent, potential, slope, carry, grad, sums[0, chunk],
+                x, start, stop, a, b, centre, decay, threshold, soft, shape, peak, rate, sent, potential, slope, grad, sums[0, chunk],
                 sums[1, chunk], leak_sums[chunk],
             )  # fmt: skip
 
@@ -141,15 +148,18 @@ class FusedLIF(torch.autograd.Function):
                 shift = -scale * total / count - slope * mean
             k, c = (_tile(v, x.shape[1], steps, x.dtype) for v in (slope, shift))
             _run(x, a, lambda _, start, stop: kernels.input_gradient(x, start, stop, a, k, c, grad))
-        _, batch, _, height, width = current.shape
-        spatial = torch.from_numpy(grad[: len(x)]).reshape(len(x), batch, height, width, channels)
+        spatial = torch.from_numpy(grad[: len(x)]).reshape(last.shape)
         grad_leak = torch.tensor(leak_sums.sum(dtype=np.float64), dtype=leak.dtype).reshape(leak.shape)
         return spatial.permute(0, 1, 4, 2, 3), grad_gamma, grad_beta, grad_leak, *(None,) * 5
 
 
-def _flat(tensor: torch.Tensor) -> Real:
-    """Return [T, N, C, H, W] as [T, N * H * W * C], the channel running fastest; a view where it is stored like that."""
-    last = tensor.detach().permute(0, 1, 3, 4, 2).contiguous()
+def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """Return [T, N, C, H, W] as [T, N, H, W, C], stored in that order; a view where it was."""
+    return tensor.detach().permute(0, 1, 3, 4, 2).contiguous()
+
+
+def _flat(last: torch.Tensor) -> Real:
+    """Return what :func:`_channels_last` gave as [T, elements]."""
     array: Real = last.numpy().reshape(len(last), -1)
     return array
 
@@ -158,10 +168,8 @@ def _tile(rows: torch.Tensor | Real, elements: int, steps: int, dtype: Any = Non
     """Return [rows, C] as [steps, tile]: each row repeated over a whole number of pixels."""
     values = np.asarray(rows.detach() if isinstance(rows, torch.Tensor) else rows, dtype)
     channels = values.shape[1]
-    pixels = max(1, min(SCRATCH_ELEMENTS // (steps * channels), elements // channels))
-    return np.ascontiguousarray(
-        np.broadcast_to(values[:, None], (len(values), pixels, channels)).reshape(len(values), -1).repeat(steps // len(values), 0)
-    )
+    pixels = max(1, min(TILE_ELEMENTS, elements) // channels)
+    return np.ascontiguousarray(np.broadcast_to(np.tile(values, (1, pixels)), (steps, pixels * channels)))
 
 
 def _chunks(x: Real, tile: Real) -> int:
@@ -169,17 +177,31 @@ def _chunks(x: Real, tile: Real) -> int:
     return max(1, min(CHUNKS, int(x.shape[1] // max(CHUNK_ELEMENTS, tile.shape[1]))))
 
 
+def _size(x: Real, tile: Real) -> int:
+    """Return how many elements a part has, in whole tiles; the last part may have fewer."""
+    return int(math.ceil(x.shape[1] / (_chunks(x, tile) * tile.shape[1])) * tile.shape[1])
+
+
+def _block(x: Real, tile: Real) -> int:
+    """Return how many elements of a part are taken through all timesteps at a time, in whole tiles."""
+    steps, width = tile.shape
+    return int(max(1, min(BLOCK_ELEMENTS // steps, _size(x, tile)) // width) * width)
+
+
 def _run(x: Real, tile: Real, work: Callable[[int, int, int], None]) -> None:
-    """Call ``work`` with (chunk, start, stop) for every part, on as many threads as torch has."""
-    elements, width, parts = x.shape[1], tile.shape[1], _chunks(x, tile)
-    size = math.ceil(elements / (parts * width)) * width
-    jobs = [(i, i * size, min(elements, (i + 1) * size)) for i in range(parts)]
+    """Call ``work`` with (chunk, start, stop) for every part, on as many threads as torch has: this one and helpers."""
+    elements, parts, size = x.shape[1], _chunks(x, tile), _size(x, tile)
+    turn = itertools.count()
+
+    def take_turns() -> None:
+        while (chunk := next(turn)) < parts:
+            work(chunk, chunk * size, min(elements, (chunk + 1) * size))
+
     threads = torch.get_num_threads()
-    if threads == 1 or parts == 1:
-        for job in jobs:
-            work(*job)
-    else:
-        list(_pool(threads).map(lambda job: work(*job), jobs))
+    helpers = [_pool(threads - 1).submit(take_turns) for _ in range(min(threads, parts) - 1)]
+    take_turns()
+    for helper in helpers:
+        helper.result()
 
 
 @lru_cache(maxsize=1)

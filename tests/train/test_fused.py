@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from spikefold.train.neurons import LIF, hold, lif_loop
+from spikefold.train.fused import BLOCK_ELEMENTS
+from spikefold.train.neurons import LIF, Reset, hold, lif_loop
 from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
-from spikefold.train.surrogate import KINDS, SURROGATES
+from spikefold.train.surrogate import KINDS, SURROGATES, Kind
 
 T = 5
 SHAPES = [(3, 7, 1, 1), (4, 3, 5, 6), (5, 1, 9, 1), (1, 4, 2, 1), (3, 4100, 1, 1), (9, 16, 31, 33)]
@@ -61,15 +62,40 @@ def test_fused_is_the_plain_loop(shape: tuple[int, ...], kind: str, reset: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_surrogate(kind: str) -> None:
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize(("dtype", "rtol", "atol"), [(torch.float64, 1e-9, 1e-12), (torch.float32, 1e-4, 1e-6)], ids=["float64", "float32"])
+def test_every_surrogate(kind: Kind, reset: Reset, dtype: torch.dtype, rtol: float, atol: float) -> None:
     threshold = 10.0 if kind.startswith("exp") else 0.7
-    current = torch.randn(T, 4, 6, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * threshold
-    lif = LIF(0.8, threshold, "soft", SURROGATES[kind]).double()
+    current = torch.randn(T, 4, 6, 3, 3, dtype=dtype, generator=torch.Generator().manual_seed(2)) * threshold
+    lif = LIF(0.8, threshold, reset, SURROGATES[kind]).to(dtype)
     expected = run(lif, None, current, torch.ones_like(current), plain=True)
     got = run(lif, None, current, torch.ones_like(current), plain=False)
     assert expected[1].abs().max() > 0
-    for one, other in zip(got, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    assert torch.equal(got[0], expected[0])
+    torch.testing.assert_close(got[1], expected[1], rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_more_timesteps_and_channels_than_a_block_holds(reset: Reset) -> None:
+    channels, steps = 600, 150
+    assert channels * steps > BLOCK_ELEMENTS
+    current = torch.randn(steps, 2, channels, 2, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(7), requires_grad=True)
+    lif = LIF(0.9, 0.8, reset, learn_leak=True).double()
+    results = []
+    for spikes in (lif_loop(current, torch.sigmoid(lif.leak_logit), 0.8, reset, lif.surrogate), lif(current)):
+        results.append((spikes, *torch.autograd.grad(spikes.square().sum(), (current, lif.leak_logit))))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_leak_that_is_not_learned_changes_no_other_gradient() -> None:
+    generator = torch.Generator().manual_seed(8)
+    current, weight = (torch.randn(T, 4, 6, 5, 5, dtype=torch.float64, generator=generator) for _ in range(2))
+    learned, fixed = (LIF(0.9, learn_leak=learn).double() for learn in (True, False))
+    fixed._leak = learned.leak
+    (spikes, grad, leak_grad, *rest), results = (run(lif, norm_of("bntt", 6, 1), current, weight, plain=False) for lif in (learned, fixed))
+    assert leak_grad.abs() > 0
+    assert all(torch.equal(a, b) for a, b in zip((spikes, grad, *rest), results, strict=True))
 
 
 def test_float32_is_as_near_as_float32_gets() -> None:
