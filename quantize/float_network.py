@@ -12,7 +12,7 @@ from spikefold.data.errors import NetworkError
 from spikefold.quantize.network import INPUT
 from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape
 
-__all__ = ["CURRENT_NORMS", "PSP_NORMS", "FloatLayer", "FloatNetwork", "Norm"]
+__all__ = ["CURRENT_NORMS", "PSP_NORMS", "Float", "FloatLayer", "FloatNetwork", "Norm"]
 
 Float = npt.NDArray[np.float64]
 CURRENT_NORMS = ("none", "bn", "bntt")

@@ -22,6 +22,7 @@ from spikefold.quantize import float_evaluation, reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.network import Int, Network
+from spikefold.quantize.placement import beyond_cores
 from spikefold.quantize.trace import Comparison, Trace, compare
 from spikefold.sim.engine import Chip
 
@@ -98,7 +99,7 @@ class Simulation:
     data: Dataset
     predictions: Int
     spikes: tuple[Int, ...]
-    cycles: Int
+    cycles: Int | None
     sops: Int
     clamps: tuple[int, ...]
     trace: Trace
@@ -107,6 +108,12 @@ class Simulation:
     def accuracy(self) -> float:
         """The share of samples that were put in their class."""
         return _accuracy(self.predictions, self.data)
+
+    def _population_sops(self) -> Iterator[int]:
+        """Yield the synaptic operations into each population."""
+        sums = iter(self.sops.sum(0).tolist())
+        for index in range(len(self.network.populations)):
+            yield sum(next(sums) for _ in self.network.into(index))
 
     def firing_rates(self) -> tuple[float, ...]:
         """Return the spikes per neuron and timestep of each layer."""
@@ -123,7 +130,7 @@ class Simulation:
         layers = [
             {"name": p.name, "neurons": p.size, "spikes": int(s.sum()), "firing_rate": rate, "sops": int(sops), "clamps": clamps}
             for p, s, rate, sops, clamps in zip(
-                self.network.populations, self.spikes, self.firing_rates(), self.sops.sum(0), self.clamps, strict=True
+                self.network.populations, self.spikes, self.firing_rates(), self._population_sops(), self.clamps, strict=True
             )
         ]  # fmt: skip
         return {
@@ -132,7 +139,10 @@ class Simulation:
             "accuracy": self.accuracy,
             "classes": classes,
             "layers": layers,
-            "cycles_per_inference": {"least": int(self.cycles.min()), "mean": float(self.cycles.mean()), "most": int(self.cycles.max())},
+            "cycles_per_inference": None
+            if self.cycles is None
+            else {"least": int(self.cycles.min()), "mean": float(self.cycles.mean()), "most": int(self.cycles.max())},
+            "untimed": beyond_cores(self.network),
             "sops_per_inference": float(self.sops.sum(1).mean()),
             "clamps": sum(self.clamps),
             "chip": self.chip.to_dict(),
@@ -152,27 +162,30 @@ def simulate(
 ) -> Simulation:
     """Run the first ``samples`` of a split (None: all) on the simulated chip, and keep the trace of the first ``trace_samples``.
 
-    Raises a ChipError where the network does not fit the chip or, with ``strict``, a potential is clamped, and a DataError where the data does not
-    fit the network.
+    Nothing is timed where no core runs the network. Raises a ChipError where it does not fit the chip or, with ``strict``, a potential
+    is clamped, and a DataError where the data does not fit the network.
     """
     virtual, count = Chip(network, chip), sample_count(network, data, samples)
+    timing = not virtual.untimed
     if trace_samples < 1:
         raise DataError(f"trace samples: {trace_samples}; it must be at least 1")
-    first = virtual.run(events_of(network, data, range(min(count, trace_samples))), potentials=potentials)
+    first = virtual.run(events_of(network, data, range(min(count, trace_samples))), potentials=potentials, timing=timing)
     predictions, cycles, sops = np.empty(count, np.int64), np.empty(count, np.int64), np.empty((count, len(network.connections)), np.int64)
     spikes = [np.zeros(network.timesteps, np.int64) for _ in network.populations]
     clamps = np.zeros(len(network.populations), np.int64)
     for batch in batches(count, virtual.estimate_bytes(1)):
-        trace = virtual.run(events_of(network, data, batch), strict=strict)
+        trace = virtual.run(events_of(network, data, batch), timing=timing, strict=strict)
         part = slice(batch.start, batch.stop)
-        predictions[part], sops[part], cycles[part] = trace.predictions, _sops(trace), inference_cycles(trace, len(batch))
+        predictions[part], sops[part] = trace.predictions, _sops(trace)
+        if timing:
+            cycles[part] = inference_cycles(trace, len(batch))
         clamps += np.array(trace.clamps)
         for total, layer in zip(spikes, trace.spikes, strict=True):
             total += layer.sum((0, 2, 3, 4))
         if progress is not None:
             progress("simulate", batch.stop, count)
     return Simulation(
-        network=network, chip=chip, data=data, predictions=predictions, spikes=tuple(spikes), cycles=cycles, sops=sops,
+        network=network, chip=chip, data=data, predictions=predictions, spikes=tuple(spikes), cycles=cycles if timing else None, sops=sops,
         clamps=tuple(map(int, clamps)), trace=first,
     )  # fmt: skip
 
@@ -194,7 +207,9 @@ def estimate_bytes(network: Network, chip: ChipConfig, *, samples: int, trace_sa
 def float_accuracy(network: FloatNetwork, data: Dataset, *, samples: int | None = None, progress: Progress | None = None) -> float:
     """Return the share of samples that the float network puts in their class, on the events that the integer network sees."""
     # float64 windows, and the same order of work as the reference.
-    per_sample = _reference_bytes(network.timesteps, network.shapes(), [layer.weights.shape for layer in network.layers])
+    per_sample = _reference_bytes(
+        network.timesteps, [(shape, layer.weights.shape) for layer, shape in zip(network.layers, network.shapes(), strict=True)]
+    )
     return float_evaluation.float_accuracy(
         network, data, samples=sample_count(network, data, samples), batch=max(1, BATCH_BYTES // max(1, per_sample)),
         progress=None if progress is None else partial(progress, "evaluate float network"),
@@ -215,8 +230,8 @@ def compare_with_reference(
 ) -> ReferenceCheck:
     """Run reference and simulated chip on the first ``samples`` of a split (None: all) and compare every spike, potential and score."""
     virtual, count = Chip(network, chip), sample_count(network, data, samples)
-    weights = [network.weights_of(c).tensor.shape for c in network.connections]
-    per_sample = max(virtual.estimate_bytes(1, potentials=True), _reference_bytes(network.timesteps, [p.shape for p in network.populations], weights))
+    weighted = [(p.shape, network.weights_of(c).tensor.shape) for i, p in enumerate(network.populations) for c in network.into(i) if c.weights]
+    per_sample = max(virtual.estimate_bytes(1, potentials=True), _reference_bytes(network.timesteps, weighted))
     comparisons, predictions = [], np.empty(count, np.int64)
     for batch in batches(count, per_sample):
         events = events_of(network, data, batch)
@@ -291,7 +306,7 @@ def _accuracy(predictions: Int, data: Dataset) -> float:
     return float((predictions == data.labels[: len(predictions)]).mean())
 
 
-def _reference_bytes(timesteps: int, shapes: Iterable[tuple[int, int, int]], weights: Iterable[tuple[int, ...]]) -> int:
-    """Return about what the windows of the largest layer take for one sample."""
-    windows = max(shape[1] * shape[2] * math.prod(tensor[1:]) for shape, tensor in zip(shapes, weights, strict=True))
+def _reference_bytes(timesteps: int, weighted: Iterable[tuple[tuple[int, int, int], tuple[int, ...]]]) -> int:
+    """Return about what the windows of the largest layer take for one sample, from the shapes of layers and of their weights."""
+    windows = max(shape[1] * shape[2] * math.prod(tensor[1:]) for shape, tensor in weighted)
     return timesteps * windows * REFERENCE_BYTES_PER_SYNAPSE

@@ -9,7 +9,7 @@ import numpy as np
 from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 
-__all__ = ["CELLS", "CODINGS", "Cell", "random_events", "random_float_network"]
+__all__ = ["CELLS", "CODINGS", "NORMS", "TOPOLOGIES", "Cell", "random_events", "random_float_network"]
 
 Rng = np.random.Generator
 CODINGS = ("ternary", "poisson", "direct", "frames", "sequence")

@@ -81,11 +81,15 @@ def simulation_report(result: "Simulation", out: Path) -> Report:
     summary = result.summary()
     cycles = summary["cycles_per_inference"]
     report = Report(summary)
+    if cycles is None:
+        times = [("cycles per inference", f"not timed: {summary['untimed']}")]
+    else:
+        least_and_most = f"{cycles['least']:,} and {cycles['most']:,}"
+        times = [("cycles per inference, mean", cycles["mean"]), ("cycles per inference, least and most", least_and_most)]
     rows = [
         ("samples", summary["samples"]),
         ("accuracy", summary["accuracy"]),
-        ("cycles per inference, mean", cycles["mean"]),
-        ("cycles per inference, least and most", f"{cycles['least']:,} and {cycles['most']:,}"),
+        *times,
         ("synaptic operations per inference", summary["sops_per_inference"]),
         ("clamped values", summary["clamps"]),
     ]

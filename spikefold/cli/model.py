@@ -14,7 +14,7 @@ from spikefold.data.toml import read_toml
 
 if TYPE_CHECKING:
     from spikefold.quantize.chip import ChipConfig
-    from spikefold.quantize.float_network import FloatNetwork
+    from spikefold.quantize.float_network import Float, FloatNetwork
     from spikefold.quantize.network import Network
 
 __all__ = ["info", "quantize"]
@@ -146,11 +146,13 @@ def describe_network(network: "Network") -> Report:
     """Return what an integer network consists of."""
     layers = [
         {
-            "name": p.name, "kind": c.kind, "shape": list(p.shape), "synapse_weights": network.weights_of(c).tensor.size,
-            "weight_bits": network.weights_of(c).bits, "pool": c.pool, "unit_gain": c.unit_gain, "reset": p.reset, "leak": p.leak_kind,
-            "potential_bits": p.potential_bits, "current_bits": c.current_bits, "saturate": p.saturate,
+            "name": p.name, "neuron": p.neuron, "source": c.source, "kind": c.kind, "shape": list(p.shape),
+            "synapse_weights": 0 if c.kind == "identity" else network.weights_of(c).tensor.size,
+            "weight_bits": 0 if c.kind == "identity" else network.weights_of(c).bits, "pool": c.pool, "unit_gain": c.unit_gain, "reset": p.reset,
+            "leak": p.leak_kind, "potential_bits": p.potential_bits, "current_bits": c.current_bits, "saturate": p.saturate,
         }
-        for c, p in zip(network.connections, network.populations, strict=True)
+        for index, p in enumerate(network.populations)
+        for c in network.into(index)
     ]  # fmt: skip
     report = Report(
         {
@@ -167,7 +169,8 @@ def describe_float(network: "FloatNetwork") -> Report:
     layers = [
         {
             "name": layer.name, "kind": layer.kind, "shape": list(shape), "synapse_weights": layer.weights.size, "pool": layer.pool,
-            "norm": layer.norm.kind, "bias": layer.bias is not None, "reset": layer.reset, "leak": layer.leak, "threshold": layer.threshold,
+            "norm": layer.norm.kind, "bias": layer.bias is not None, "neuron": layer.neuron, "reset": layer.reset, "leak": _range(layer.leak),
+            "threshold": _range(layer.threshold), "shared": layer.shared, "add": layer.add,
         }
         for layer, shape in zip(network.layers, network.shapes(), strict=True)
     ]  # fmt: skip
@@ -179,6 +182,12 @@ def describe_float(network: "FloatNetwork") -> Report:
     )  # fmt: skip
     _network_tables(report, "float network", layers)
     return report
+
+
+def _range(values: "Float") -> float | list[float]:
+    """Return the one value, or the least and the greatest."""
+    low, high = float(values.min()), float(values.max())
+    return low if low == high else [low, high]
 
 
 def _network_tables(report: Report, title: str, layers: list[dict[str, Any]]) -> None:
