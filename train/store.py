@@ -7,6 +7,7 @@ module's own tensors, named as the module names them: from them alone a module c
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ __all__ = ["load_run", "save_network"]
 KIND = "weights"
 FORMAT_VERSION = 1
 BODY = {"format_version", "thresholds", "provenance"}
+
+# What a layer of a run's float network is where its recipe has no word for it: all that has a default but what is learned.
+_DEFAULTS: dict[str, object] = {
+    field.name: field.default if field.default_factory is MISSING else field.default_factory()
+    for field in fields(FloatLayer)
+    if field.name != "bias" and (field.default, field.default_factory) != (MISSING, MISSING)
+}
 
 Values = npt.NDArray[Any]
 
@@ -151,6 +159,8 @@ def _fill_tensors(module: SpikingNetwork, *, header: Mapping[str, Any], tensors:
 
 def _fill_layers(module: SpikingNetwork, *, recipe: Recipe, network: FloatNetwork, path: Path) -> None:
     """Give the module, built from the recipe, the values of the float network that it once was."""
+    if not _chain(module):
+        raise TrainError(f"{path}: by the recipe beside it, there is more than LIF layers in a row, so {WEIGHTS} must be there too")
     parts = [part for part in module.chain if isinstance(part, Synapses | CurrentNorm | LIF)]
     layers = iter(network.layers)
     layer: FloatLayer | None = None
@@ -187,22 +197,20 @@ def _check_layers(recipe: Recipe, network: FloatNetwork, path: Path) -> None:
     for i, (placed, layer) in enumerate(zip(place_layers(recipe.layers, recipe.source), network.layers, strict=False)):
         plan, place = placed.layer, f"{path}: layer {layer.name!r}"
         integrates = recipe.readout == "potential" and i == len(recipe.layers) - 1
-        said = {"name": placed.name, "kind": plan.kind, "stride": plan.stride, "padding": plan.padding, "pool": plan.pool}
-        # The neurons of an SRM network and its norms have more sides than these, and stand in the module alone.
-        if recipe.neuron.kind != "srm":
-            said |= _neurons(recipe, placed, integrates=integrates)
-            _check_norm(recipe, layer, place, normed=plan.norm and recipe.norm.kind != "none" and not integrates)
+        said = _DEFAULTS | {"name": placed.name, "kind": plan.kind, "stride": plan.stride, "padding": plan.padding, "pool": plan.pool}
+        said |= _neurons(recipe, placed, layer, integrates=integrates)
         _hold(place, {key: getattr(layer, key) for key in said}, said)
+        _check_norm(recipe, layer, place, normed=plan.norm and recipe.norm.kind != "none" and not integrates)
 
 
-def _neurons(recipe: Recipe, placed: PlacedLayer, *, integrates: bool) -> dict[str, object]:
-    """Return what a recipe says of a layer's LIF neurons: not a leak that is learned, nor thresholds that conversion found."""
-    neuron, own = recipe.neuron, placed.layer.threshold
-    said: dict[str, object] = {"reset": "none" if integrates else neuron.reset, "fires_at_threshold": False}
+def _neurons(recipe: Recipe, placed: PlacedLayer, layer: FloatLayer, *, integrates: bool) -> dict[str, object]:
+    """Return what a recipe says of a layer's LIF neurons; a leak that is learned and thresholds that conversion found must be one for all of them."""
     if integrates:
-        return said | {"leak": 1.0, "threshold": 1.0}
-    leak = {} if neuron.learn_leak else {"leak": neuron.leak}
-    return said | leak | ({} if recipe.conversion else {"threshold": neuron.threshold if own is None else own})
+        return {"reset": "none", "leak": 1.0, "threshold": 1.0}
+    neuron, own = recipe.neuron, placed.layer.threshold
+    leak = layer.leak[0] if neuron.learn_leak else neuron.leak
+    threshold = layer.threshold[0] if recipe.conversion else neuron.threshold if own is None else own
+    return {"reset": neuron.reset, "leak": float(leak), "threshold": float(threshold)}
 
 
 def _check_norm(recipe: Recipe, layer: FloatLayer, place: str, *, normed: bool) -> None:

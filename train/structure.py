@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import cattrs
@@ -29,12 +30,26 @@ def structure(table: Mapping[str, Any], kind: type[T], place: str) -> T:
         raise RecipeError(f"{place}: {where.removeprefix(ROOT).removeprefix('.') or 'top level'}: {shortened(reason, REASON_MAX)}") from error
 
 
+@cache
 def _converter() -> Any:
-    """Return a converter that takes only what TOML itself says is a number, a text or a truth value."""
+    """Return a converter that takes only what TOML itself says is a number, a text, a truth value or a list."""
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, words in ((int, "an integer"), (str, "a text"), (bool, "true or false"), (float, "a number")):
         converter.register_structure_hook(kind, _exactly(kind, words))
+    several = converter.get_structure_hook(tuple[Any, ...])
+
+    def listed(value: object, kind: Any) -> object:
+        # To cattrs, a text is a sequence of texts, and a table one of its keys.
+        if not isinstance(value, list):
+            raise TypeError(value)
+        return several(value, kind)
+
+    converter.register_structure_hook_func(_is_tuple, listed)
     return converter
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
 
 
 def _exactly(kind: type[Any], words: str) -> Callable[[object, object], object]:
@@ -60,7 +75,7 @@ def _reason(error: BaseException, kind: Any) -> str:
         value = str(error).partition(" not in literal")[0]
         return f"{value!r}; it must be one of {', '.join(map(repr, get_args(kind)))}"
     if get_origin(kind) is tuple:
-        length = "tables" if get_args(kind)[-1] is ... else f"{len(get_args(kind))} integers"
+        length = {str: "texts"}.get(get_args(kind)[0], "tables") if get_args(kind)[-1] is ... else f"{len(get_args(kind))} integers"
         return f"it must be a list of {length}"
     if is_dataclass(kind):
         return "it must be a table"

@@ -65,6 +65,10 @@ def read_picture(path: Path, size: int | None) -> Bytes:
         # Pillow warns of what it makes the best of, and has a limit of its own, above ours.
         with warnings.catch_warnings(action="ignore"), Image.open(_Parts(content), formats=("JPEG", "PNG")) as picture:
             _check_cost(path, picture, content, whole=size is None)
+            if picture.format == "PNG":
+                # Else its sums are not looked at. It leaves the picture useless.
+                with Image.open(_Parts(content), formats=("PNG",)) as twin:
+                    twin.verify()
             colours = picture if picture.mode == "RGB" else picture.convert("RGB")
             if size is not None:
                 colours = colours.resize((size, size), Image.Resampling.BILINEAR, box=centre_square(*colours.size))

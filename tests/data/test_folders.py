@@ -209,6 +209,18 @@ def test_a_million_empty_parts_are_not_gone_through(tmp_path: Path) -> None:
         read_picture(tmp_path / "a.JPEG", 224)
 
 
+def test_a_png_whose_sums_do_not_fit_is_refused(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)).save(file, "PNG", compress_level=0)
+    content = bytearray(file.getvalue())
+    write(tmp_path / "a.JPEG", bytes(content))
+    assert read_picture(tmp_path / "a.JPEG", None).shape == (3, 40, 40)
+    content[1000] ^= 1
+    write(tmp_path / "a.JPEG", bytes(content))
+    with pytest.raises(DataError, match="it is no JPEG or PNG picture, or cut off"):
+        read_picture(tmp_path / "a.JPEG", None)
+
+
 def test_greys_of_16_bits_are_refused(tmp_path: Path) -> None:
     """In eight, all of the bright ones would be white."""
     file = io.BytesIO()

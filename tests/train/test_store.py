@@ -184,3 +184,19 @@ def test_a_recipe_that_asks_for_more_than_the_file_has_takes_no_memory(tmp_path:
     stored(tmp_path, text, text.replace("[train]", f"{layers}[train]"))
     with pytest.raises(TrainError, match=r"the recipe beside it (has more|says \[65536, )|is missing; the recipe"):
         load_run(tmp_path)
+
+
+def test_a_float_network_alone_is_not_enough_for_more_than_lif_layers(tmp_path: Path) -> None:
+    stored(tmp_path, SRM)
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(TrainError, match=r"model\.safetensors: .* more than LIF layers in a row, so weights\.safetensors must be there too"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(("field", "value"), [("load", 0.5), ("initial", 0.5), ("decrement", 2.0), ("leak", [0.9, 0.9, 0.9, 0.8])])
+def test_what_no_recipe_can_say_is_refused(tmp_path: Path, field: str, value: Any) -> None:
+    stored(tmp_path, BIASED)
+    network = load_float(tmp_path / "model.safetensors")
+    save_float(replace(network, layers=(replace(network.layers[0], **{field: value}), *network.layers[1:])), tmp_path / "model.safetensors")
+    with pytest.raises(TrainError, match=f"layer 'first' {field}: .*; the recipe beside it says"):
+        load_run(tmp_path)
