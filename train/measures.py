@@ -14,6 +14,9 @@ factor a part of the weights; a count is one operation. A ``PSP`` right before t
 behind them, and a ``PSPNorm`` between the two scales the weights: S_A is then that of the spikes before the ``PSP``. Stochmax
 averages over the timesteps, which could stand behind its weights too; two of its three branches are counted, those of inference.
 
+Layers learned by STDP are convolutions whose weights run in every timestep, on spikes or, with residuals, on counts of them. With their
+classifier, the paper's EE_Full is the efficiency of all layers, its EE_Conv that of the spiking ones.
+
 A MAC layer runs once in every timestep, or once an inference where its input is the same in all: what comes before the first
 spiking neurons if the input is held. Nothing else is counted: no biases, normalisations, residual additions, updates of
 neurons, and no access to memory. So the energies are rough estimates, for comparisons with the same formulas.
@@ -38,6 +41,7 @@ from spikefold.train.norm import CurrentNorm
 from spikefold.train.psp_norm import PSPNorm
 from spikefold.train.recipe import default_name
 from spikefold.train.srm import PSP, SRM
+from spikefold.train.stdp_features import StdpFeatures
 from spikefold.train.stochmax import Stochmax, StochmaxOutput
 
 __all__ = ["ENERGY_TABLES", "EnergyEstimate", "EnergyTable", "LayerMeasure", "Measures", "NeuronMeasure", "measure"]
@@ -213,7 +217,8 @@ def measure(module: SpikingNetwork, batches: Iterable[torch.Tensor]) -> Measures
     _check(module)
     records: dict[int, _Record] = {}
     shape, samples, whole = None, 0, True
-    with _watched(module, records):
+    learned = _Learned(module.timesteps)
+    with _watched(module, records, learned):
         for batch in batches:
             here = (*batch.shape[:1], *batch.shape[2:])
             shape = shape or here
@@ -224,8 +229,36 @@ def measure(module: SpikingNetwork, batches: Iterable[torch.Tensor]) -> Measures
             whole = whole and bool((batch == batch.round()).all())
     if shape is None or not samples:
         raise TrainError("measures: there are no samples; at least 1 is needed")
-    sources = _spike_sources(module, spiking_input=whole and shape[0] == module.timesteps)
-    return _measures(module, records, sources, samples)
+    spiking = whole and shape[0] == module.timesteps
+    return _measures(module, records, learned, _spike_sources(module, spiking_input=spiking), samples, spiking_input=spiking)
+
+
+class _Learned:
+    """The runs of layers learned by STDP, by (stage, run): shapes without N, and the elements that were not 0 in every timestep."""
+
+    def __init__(self, timesteps: int) -> None:
+        self.timesteps = timesteps
+        self.records: dict[tuple[int, int], tuple[_Record, _Record]] = {}
+        self.calls: dict[tuple[int, int], int] = {}
+
+    def note(self, stage: int, run: int, received: torch.Tensor, spikes: torch.Tensor) -> None:
+        """Count one timestep of a batch: what the weights received, and what the neurons sent."""
+        key, shapes = (stage, run), [(self.timesteps, *x.shape[1:]) for x in (received, spikes)]
+        now = self.calls.get(key, 0) % self.timesteps
+        self.calls[key] = now + 1
+        blank = [_Record(received=shapes[0], sent=shapes[1], nonzeros=[0] * self.timesteps) for _ in range(2)]
+        for record, x in zip(self.records.setdefault(key, (blank[0], blank[1])), (received, spikes), strict=True):
+            record.nonzeros[now] += int(torch.count_nonzero(x))
+
+    def layers(self, place: int, part: StdpFeatures, samples: int, *, spiking: bool) -> Iterator[tuple[LayerMeasure, NeuronMeasure, torch.Tensor]]:
+        """Yield what each run came to, and its weights, in the order of the stages."""
+        for (stage, run), (received, sent) in sorted(self.records.items()):
+            weights, name = part.layers[stage].weight, f"stdp{stage + 1}"
+            yield (
+                _layer(place, name, run + 1, "conv2d", (weights,), received, received, samples, spiking=spiking),
+                _neurons(place, name, run + 1, "lif", sent, samples),
+                weights,
+            )
 
 
 @dataclass(slots=True)
@@ -248,21 +281,26 @@ def _check(module: SpikingNetwork) -> None:
 
 
 @contextmanager
-def _watched(module: SpikingNetwork, records: dict[int, _Record]) -> Iterator[None]:
-    """Run a block with ``module`` in evaluation mode, without gradients, and with all that must be counted noted in ``records``."""
+def _watched(module: SpikingNetwork, records: dict[int, _Record], learned: "_Learned") -> Iterator[None]:
+    """Run a block with ``module`` in evaluation mode, without gradients, and with all that must be counted noted in the records."""
     places: dict[nn.Module, list[int]] = {}
     for i, part in enumerate(module.chain):
         if isinstance(part, Synapses | Stochmax | PSP | LIF | SRM):
             places.setdefault(part, []).append(i)
     modes = [(part, part.training) for part in module.modules()]
     handles = [part.register_forward_hook(_noter(found, records)) for part, found in places.items()]
+    features = [part for part in module.chain if isinstance(part, StdpFeatures)]
     try:
+        for part in features:
+            part.watch = learned.note
         module.eval()
         with torch.no_grad():
             yield
     finally:
         for handle in handles:
             handle.remove()
+        for part in features:
+            part.watch = None
         for part, training in modes:
             part.training = training
 
@@ -305,7 +343,15 @@ def _spike_sources(module: SpikingNetwork, *, spiking_input: bool) -> dict[int, 
     return sources
 
 
-def _measures(module: SpikingNetwork, records: dict[int, _Record], sources: dict[int, int], samples: int) -> Measures:
+def _neurons(place: int, name: str, run: int, kind: Literal["lif", "srm"], record: _Record, samples: int) -> NeuronMeasure:
+    count = math.prod(record.sent[1:])
+    rates = tuple(spikes / (samples * count) for spikes in record.nonzeros)
+    return NeuronMeasure(place=place, name=name, run=run, kind=kind, neurons=count, rates=rates)
+
+
+def _measures(
+    module: SpikingNetwork, records: dict[int, _Record], learned: _Learned, sources: dict[int, int], samples: int, *, spiking_input: bool
+) -> Measures:
     layers: list[LayerMeasure] = []
     neurons: list[NeuronMeasure] = []
     runs: dict[nn.Module, list[LayerMeasure]] = {}
@@ -324,10 +370,14 @@ def _measures(module: SpikingNetwork, records: dict[int, _Record], sources: dict
             unique.update((id(parameter), parameter.numel()) for parameter in used)
             logical += sum(parameter.numel() for parameter in used)
         elif isinstance(part, LIF | SRM):
-            count = math.prod(records[i].sent[1:])
-            rates = tuple(spikes / (samples * count) for spikes in records[i].nonzeros)
             name, run = (layers[-1].name, layers[-1].run) if layers else ("input", 1)
-            neurons.append(NeuronMeasure(place=i, name=name, run=run, kind="lif" if isinstance(part, LIF) else "srm", neurons=count, rates=rates))
+            neurons.append(_neurons(i, name, run, "lif" if isinstance(part, LIF) else "srm", records[i], samples))
+        elif isinstance(part, StdpFeatures):
+            for layer, population, weight in learned.layers(i, part, samples, spiking=spiking_input):
+                layers.append(layer)
+                neurons.append(population)
+                unique[id(weight)] = weight.numel()
+                logical += weight.numel()
     return Measures(
         timesteps=module.timesteps, samples=samples, layers=tuple(layers), neurons=tuple(neurons),
         parameters=Parameters(unique=sum(unique.values()), logical=logical),

@@ -18,6 +18,8 @@ from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT
 from spikefold.train.psp_norm import PSPNorm
 from spikefold.train.srm import PSP, SRM
+from spikefold.train.stdp_features import StdpFeatures, StdpLayer
+from spikefold.train.stdp_settings import StdpSettings, StdpStage
 from spikefold.train.stochmax import Stochmax
 from tests.train.chains import TIMESTEPS, chain, spikes_of
 
@@ -317,3 +319,29 @@ def test_what_cannot_be_measured_is_refused() -> None:
     assert hooks(network) == 0
     with pytest.raises(TrainError, match="energy table 'free', ac_pj: 0; it must be above 0 and finite"):
         EnergyTable(name="free", mac_pj=1.0, ac_pj=0)
+
+
+def test_layers_learned_by_stdp_are_counted_in_every_run() -> None:
+    """One stage of 1x1 kernels, run twice with its input added, of neurons without memory: spikes pass, and the second run gets counts."""
+    settings = StdpSettings(stages=(StdpStage(out=1, kernel=1, threshold=1.0, unroll=2, residual=True),), leak=0.0, pool=1)
+    features = StdpFeatures(settings, 1)
+    features.fill([StdpLayer(stage=settings.stages[0], weight=torch.full((1, 1, 1, 1), PASSES_ON), threshold=torch.ones(2, 1))], 1.0)
+    classifier = Dense(4, 3)
+    network = SpikingNetwork(features, classifier, Integrate(), timesteps=TIMESTEPS)
+    x = spikes(TIMESTEPS, 5, (1, 2, 2))
+    found = measure(network, [x[:, :2], x[:, 2:]])
+    share = float(x.mean())
+    first, second, last = found.layers
+    for run, layer in ((1, first), (2, second)):
+        assert (layer.name, layer.run, layer.positions, layer.passes, layer.spiking_input) == ("stdp1", run, 4, TIMESTEPS, True)
+        assert layer.input_activity == pytest.approx(share)
+    assert (last.kind, last.passes, last.spiking_input) == ("dense", 1, False)
+    assert [(n.name, n.run, n.neurons) for n in found.neurons] == [("stdp1", 1, 4), ("stdp1", 2, 4)]
+    assert [n.rates for n in found.neurons] == [pytest.approx([float(now.mean()) for now in x])] * 2
+    assert (found.parameters.unique, found.parameters.logical) == (1 + 12, 2 + 12)
+    ac, mac = 2 * 4 * TIMESTEPS * share, 12
+    energy = found.estimate(INT32)
+    assert energy.estimated_snn_pj == pytest.approx(ac * 0.1 + mac * 3.2)
+    assert energy.efficiency == pytest.approx((8 + 12) * 3.2 / (ac * 0.1 + mac * 3.2))
+    assert energy.spiking_efficiency == pytest.approx(8 * 3.2 / (ac * 0.1))
+    assert features.watch is None
