@@ -59,7 +59,7 @@ def batch_moments(current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, in
     channels = current.shape[2]
     shift = _tile(x[:, :channels], x.shape[1], len(x))
     sums = np.zeros((2, _chunks(x, shift), *shift.shape), x.dtype)
-    _run(x, shift, lambda chunk, start, stop: kernels.moments(x, start, stop, shift, sums[0, chunk], sums[1, chunk]))
+    _run(x, shift, 0, lambda chunk, start, stop, _: kernels.moments(x, start, stop, shift, sums[0, chunk], sums[1, chunk]))
     total, squares = _per_channel(sums[0], channels), _per_channel(sums[1], channels)
     count = torch.tensor(float(x.shape[1] // channels), dtype=torch.float64)
     mean = total / count + torch.from_numpy(x[:, :channels].astype(np.float64))
@@ -106,8 +106,7 @@ class FusedLIF(torch.autograd.Function):
         # NumPy's large arrays lie on large pages, if the system has them; torch's do not.
         spikes = torch.from_numpy(np.empty((steps, batch, height, width, channels), x.dtype))
         out, decay = spikes.numpy().reshape(steps, -1), leak.item()
-        block = _block(x, a)
-        _run(x, a, lambda _, start, stop: kernels.forward(x, start, stop, a, b, decay, threshold, soft, np.empty(block, x.dtype), out))
+        _run(x, a, 1, lambda _, start, stop, scratch: kernels.forward(x, start, stop, a, b, decay, threshold, soft, scratch[0], out))
         ctx.save_for_backward(last, gamma, beta, leak, norm.mean, norm.inverse)
         ctx.constants = norm.count, steps, threshold, soft, surrogate
         return spikes.permute(0, 1, 4, 2, 3)
@@ -123,18 +122,16 @@ class FusedLIF(torch.autograd.Function):
         a, b, centre = (_tile(v, x.shape[1], steps, x.dtype) for v in (scale, beta - scale * mean, mean))
         grad, decay = np.empty_like(sent), leak.item()
         sums = np.zeros((2, _chunks(x, a), *a.shape), x.dtype)
-        block = _block(x, a)
-        leak_sums = np.zeros((sums.shape[1], block if ctx.needs_input_grad[3] else 0), x.dtype)
+        leak_sums = np.zeros((sums.shape[1], _block(x, a) if ctx.needs_input_grad[3] else 0), x.dtype)
         shape, peak, rate = surrogate.curve(threshold)
 
-        def back(chunk: int, start: int, stop: int) -> None:
-            potential, slope = np.empty((steps + 1, block), x.dtype), np.empty(block, x.dtype)
+        def back(chunk: int, start: int, stop: int, scratch: Real) -> None:
             kernels.backward(
-                x, start, stop, a, b, centre, decay, threshold, soft, shape, peak, rate, sent, potential, slope, grad, sums[0, chunk],
+                x, start, stop, a, b, centre, decay, threshold, soft, shape, peak, rate, sent, scratch[:-1], scratch[-1], grad, sums[0, chunk],
                 sums[1, chunk], leak_sums[chunk],
             )  # fmt: skip
 
-        _run(x, a, back)
+        _run(x, a, steps + 2, back)
         total, moment = (_rows(_per_channel(s, channels), len(gamma)) for s in sums)
         grad_gamma, grad_beta = (moment * inverse).to(gamma.dtype), total.to(beta.dtype)
         if ctx.needs_input_grad[0]:
@@ -147,7 +144,7 @@ class FusedLIF(torch.autograd.Function):
                 slope = -scale * inverse**2 * moment / count
                 shift = -scale * total / count - slope * mean
             k, c = (_tile(v, x.shape[1], steps, x.dtype) for v in (slope, shift))
-            _run(x, a, lambda _, start, stop: kernels.input_gradient(x, start, stop, a, k, c, grad))
+            _run(x, a, 0, lambda _, start, stop, __: kernels.input_gradient(x, start, stop, a, k, c, grad))
         spatial = torch.from_numpy(grad[: len(x)]).reshape(last.shape)
         grad_leak = torch.tensor(leak_sums.sum(dtype=np.float64), dtype=leak.dtype).reshape(leak.shape)
         return spatial.permute(0, 1, 4, 2, 3), grad_gamma, grad_beta, grad_leak, *(None,) * 5
@@ -188,14 +185,19 @@ def _block(x: Real, tile: Real) -> int:
     return int(max(1, min(BLOCK_ELEMENTS // steps, _size(x, tile)) // width) * width)
 
 
-def _run(x: Real, tile: Real, work: Callable[[int, int, int], None]) -> None:
-    """Call ``work`` with (chunk, start, stop) for every part, on as many threads as torch has: this one and helpers."""
+def _run(x: Real, tile: Real, rows: int, work: Callable[[int, int, int, Real], None]) -> None:
+    """Call ``work`` with (chunk, start, stop, scratch) for every part, on as many threads as torch has: this one and helpers.
+
+    The scratch, [rows, block], is the thread's own, and not cleared.
+    """
     elements, parts, size = x.shape[1], _chunks(x, tile), _size(x, tile)
     turn = itertools.count()
 
     def take_turns() -> None:
+        # Once a thread: memory of this size comes from the system, which clears every page of it.
+        scratch = np.empty((rows, _block(x, tile)), x.dtype)
         while (chunk := next(turn)) < parts:
-            work(chunk, chunk * size, min(elements, (chunk + 1) * size))
+            work(chunk, chunk * size, min(elements, (chunk + 1) * size), scratch)
 
     threads = torch.get_num_threads()
     helpers = [_pool(threads - 1).submit(take_turns) for _ in range(min(threads, parts) - 1)]
