@@ -46,9 +46,11 @@ def float_from_parts(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArra
     """Return the float network in a file's header and tensors."""
     table = dict(body(header, KIND, place))
     check_version(table.pop("format_version", None), FLOAT_FORMAT_VERSION, place)
+    for name, tensor in tensors.items():
+        if tensor.ndim == 0:
+            raise NetworkError(f"{place}: tensor {name!r} shape: []; it must have at least 1 axis")
+    wide = {name: tensor.astype(np.float64) if tensor.dtype == np.float32 else tensor for name, tensor in tensors.items()}
     try:
-        return unpack(
-            FloatNetwork, table, {name: tensor.astype(np.float64) if tensor.dtype == np.float32 else tensor for name, tensor in tensors.items()}
-        )
+        return unpack(FloatNetwork, table, wide)
     except NetworkError as error:
         raise NetworkError(f"{place}: {error}") from error

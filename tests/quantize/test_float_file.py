@@ -108,3 +108,12 @@ def test_tensors_are_floats_only(tmp_path: Path) -> None:
     tensor_file.write(tmp_path / "f", tensors, {"kind": "float_network", "float_network": table})
     with pytest.raises(NetworkError, match=r"layers\[0\] 'first' weights: dtype int32; it must be float64"):
         load_float(tmp_path / "f")
+
+
+def test_a_tensor_without_axes_is_refused(tmp_path: Path) -> None:
+    """As a number for all channels it would be read, and written with an axis."""
+    table, tensors = changed()
+    tensors["layers.0.threshold"] = tensors["layers.0.threshold"].reshape(-1)[0]
+    tensor_file.write(tmp_path / "f", tensors, {"kind": "float_network", "float_network": table})
+    with pytest.raises(NetworkError, match=r"tensor 'layers.0.threshold' shape: \[\]; it must have at least 1 axis"):
+        load_float(tmp_path / "f")
