@@ -210,7 +210,7 @@ def test_potentials_are_unfolded_whatever_the_form(norm: str, neuron: str, reset
 
 
 def test_a_drive_of_a_drive_brings_both_of_their_biases() -> None:
-    weights, plan = [[1.0, 0.5], [0.5, -1.0]], {"bias": np.full(2, 0.3), "threshold": 2.0}
+    weights, plan = [[1.27, 0.64], [0.64, -1.27]], {"bias": np.full(2, 0.3), "threshold": 2.0}
     chain = (float_layer("a", weights, **plan), float_layer("b", weights, add="a", **plan), float_layer("c", weights, add="b", **plan))
     network = by_hand(*chain, timesteps=6)
     events = np.random.default_rng(0).integers(0, 2, (4, 6, 2, 1, 1)).astype(np.int8)
