@@ -73,7 +73,7 @@ def build(name: str, rate: float, timesteps: int, seed: int) -> Benchmark:
         )  # fmt: skip
         current, _ = reference.currents(connection, weights[-1], payload)
         population = silent if last else firing(rng, connection, silent, current, rate)
-        bits = bits_for(*potential_bounds(connection, population, timesteps, low, high))
+        bits = bits_for(*potential_bounds([(connection, low, high)], population, timesteps))
         threshold = np.full((1, 1), (1 << bits) - 1) if last else population.threshold
         populations.append(replace(population, potential_bits=bits, threshold_bits=bits + 1, threshold=threshold, saturate=False))
         connections.append(connection)

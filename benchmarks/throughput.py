@@ -29,7 +29,8 @@ from spikefold.data.files import write_text
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.placement import CorePlan
 from spikefold.quantize.trace import Trace
-from spikefold.sim.engine import Chip, channels_last
+from spikefold.sim.engine import Chip
+from spikefold.sim.layers import channels_last
 
 SEED = 0
 TIMESTEPS = 16
