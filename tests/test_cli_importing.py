@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -106,3 +107,67 @@ def test_bad_input_leaves_no_file(model: Path, tmp_path: Path) -> None:
 
 def test_help_says_that_the_file_is_executed() -> None:
     assert "EXECUTED" in spikefold("import", "--help").stdout
+
+
+NIR_RULES = ("--dt", "1e-4", "--reset", "hard", "--compare", "above")
+
+
+@pytest.fixture
+def hard(tmp_path: Path) -> Path:
+    """A float network that NIR can carry, made by import."""
+    path = tmp_path / "hard.py"
+    path.write_text(MODEL.replace("init_hidden", "reset_mechanism='zero', init_hidden"), encoding="utf-8")
+    out = tmp_path / "hard.safetensors"
+    result = spikefold("import", f"{path}:net", "--shape", "1", "8", "8", "--timesteps", "3", "--out", out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_export_and_back(hard: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nir")
+    graph, back = tmp_path / "net.nir", tmp_path / "back.safetensors"
+    result = spikefold("export", hard, "--out", graph, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
+        "graph": "net.nir", "source": str(hard), "dt": 1e-4, "folded": [], "unsaid": [], "layers": ["1", "3"],
+    }  # fmt: skip
+    ended_badly(spikefold("export", hard, "--out", graph), "exists already", "--force")
+    result = spikefold("import", graph, "--out", back)
+    assert result.exit_code == 0, result.output
+    before, after = load_float(hard), load_float(back)
+    assert (before.input, before.class_names, before.timesteps) == (after.input, after.class_names, after.timesteps)
+    for a, b in zip(before.layers, after.layers, strict=True):
+        assert all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("weights", "leak", "threshold", "load"))
+    ended_badly(spikefold("import", graph, "--out", back, "--force", "--dt", "1"), "--dt is not taken")
+    ended_badly(spikefold("import", graph, "--out", back, "--force", "--data", "digits"), "--data is not taken")
+
+
+def test_a_graph_of_another_framework_needs_its_rules(tmp_path: Path) -> None:
+    nir = pytest.importorskip("nir")
+    neurons = nir.LIF(tau=np.full(3, 2e-4), r=np.full(3, 2.0), v_leak=np.zeros(3), v_threshold=np.full(3, 0.5), v_reset=np.zeros(3))
+    path, out = tmp_path / "g.nir", tmp_path / "net.safetensors"
+    nir.write(path, nir.NIRGraph.from_list(nir.Affine(weight=np.ones((3, 4)), bias=np.zeros(3)), neurons))
+    common = ("--shape", "4", "1", "1", "--timesteps", "3", "--out", out)
+    ended_badly(spikefold("import", path, *common), "--dt, --reset, --compare must say what a NIR graph does not")
+    ended_badly(spikefold("import", path, *common, *NIR_RULES[2:]), "--dt must say")
+    ended_badly(spikefold("import", path, *NIR_RULES, "--shape", "4", "1", "1", "--out", out), "--timesteps is missing")
+    ended_badly(spikefold("import", path, *common, *NIR_RULES[:1], "-1", *NIR_RULES[2:]), "dt: -1.0; it must be above 0")
+    assert not out.exists()
+    result = spikefold("import", path, *common, *NIR_RULES, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["layers"][0]["leak"] == [0.5]
+    assert load_float(out).layers[0].reset == "hard"
+
+
+def test_rules_of_nir_are_not_for_modules(model: Path, tmp_path: Path) -> None:
+    common = ("--shape", "1", "8", "8", "--timesteps", "3", "--out", tmp_path / "net.safetensors")
+    ended_badly(spikefold("import", f"{model}:net", *common, "--reset", "hard"), "--reset is for NIR graphs")
+    missing = tmp_path / "none.nir"
+    ended_badly(spikefold("import", missing, *common), str(missing))
+
+
+def test_export_refuses_by_name(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.safetensors"
+    assert spikefold("import", f"{model}:net", "--shape", "1", "8", "8", "--timesteps", "3", "--out", out).exit_code == 0
+    ended_badly(spikefold("export", out, "--out", tmp_path / "net.nir"), "layer '1' reset: 'soft'")
+    assert not (tmp_path / "net.nir").exists()

@@ -28,6 +28,8 @@ EXTRAS = {
     "PIL": "train",
     "matplotlib": "train",
     "tomli_w": "train",
+    "h5py": "nir",
+    "nir": "nir",
 }
 """The pip extra that brings each optional module."""
 
@@ -142,7 +144,7 @@ def main() -> None:
 
 
 for verb in (
-    training.train, training.evaluate, reproduce.reproduce, reproduce.compare, importing.import_network, model.quantize, chip.simulate, chip.generate,
-    chip.verify, model.info, demo.demo,
+    training.train, training.evaluate, reproduce.reproduce, reproduce.compare, importing.import_network, importing.export_network, model.quantize,
+    chip.simulate, chip.generate, chip.verify, model.info, demo.demo,
 ):  # fmt: skip
     main.add_command(verb)

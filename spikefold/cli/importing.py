@@ -2,20 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from spikefold.cli.output import PATH, Report, as_json, examples, note, show
-from spikefold.data.coding import PAYLOAD_BITS_MAX, InputCoding, encode
+from spikefold.data.coding import PAYLOAD_BITS_MAX, Coding, InputCoding, encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import write_text
 
 if TYPE_CHECKING:
+    from spikefold.quantize.float_network import FloatNetwork
     from spikefold.train.importers.modules import Imported
 
-__all__ = ["import_network"]
+__all__ = ["export_network", "import_network"]
 
 
 @click.command(
@@ -23,24 +24,20 @@ __all__ = ["import_network"]
     epilog=examples(
         "import model.py:net --data digits --std 16 --scale 16 --timesteps 8 --out net.safetensors",
         "import model.py:make_net --shape 2 34 34 --coding frames --timesteps 10 --out net.safetensors",
+        "import net.nir --dt 1e-4 --reset hard --compare above --shape 1 8 8 --timesteps 8 --out net.safetensors",
     ),
 )
-@click.argument("source", metavar="FILE.py:NAME")
+@click.argument("source", metavar="FILE.py:NAME|FILE.nir")
 @click.option("--out", type=PATH, required=True, metavar="NET.safetensors", help="The float network; NET.json beside it gets the report.")
-@click.option("--timesteps", type=click.IntRange(min=1), required=True, metavar="T", help="How many timesteps an inference takes.")
+@click.option("--timesteps", type=click.IntRange(min=1), metavar="T", help="How many timesteps an inference takes.")
 @click.option("--data", "data_name", metavar="NAME", help="The data set that it was trained on: the shape, the classes, and events to compare on.")
 @click.option("--data-dir", type=PATH, metavar="DIR", help="The folder of the data set's files, where they are not in their usual place.")
 @click.option("--samples", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Test samples to compare on, at most.")
 @click.option("--shape", type=click.IntRange(min=1), nargs=3, metavar="C H W", help="Without --data: the shape of the input.")
-@click.option(
-    "--coding", type=click.Choice(["ternary", "poisson", "direct", "frames", "sequence"]), default="direct", show_default=True,
-    help="How pixels become events.",
-)  # fmt: skip
+@click.option("--coding", type=click.Choice(get_args(Coding)), default="direct", show_default=True, help="How pixels become events.")
 @click.option("--mean", type=float, default=0.0, show_default=True, help="A pixel p is normalised to x = (p - mean) / std.")
 @click.option("--std", type=float, default=1.0, show_default=True, help="See --mean.")
-@click.option(
-    "--scale", type=float, default=1.0, show_default=True, help="direct, sequence: the payload is round(x scale), the input payload / scale."
-)
+@click.option("--scale", type=float, default=1.0, show_default=True, help="direct, sequence: a payload is round(x scale), the input payload / scale.")
 @click.option("--payload-bits", type=click.IntRange(2, PAYLOAD_BITS_MAX), default=PAYLOAD_BITS_MAX, show_default=True, help="Width of a payload.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the coding's randomness.")
 @click.option(
@@ -51,47 +48,148 @@ __all__ = ["import_network"]
     "--readout", type=click.Choice(["auto", "potential", "spike_count"]), default="auto", show_default=True,
     help="What the classes are told by; by default the spikes of the last neurons, or where there are none the sum of the last currents.",
 )  # fmt: skip
+@click.option("--dt", type=float, help="NIR: the length of a timestep, in the unit of the graph's time constants.")
+@click.option("--reset", type=click.Choice(["hard", "soft"]), help="NIR: whether a spike loads v_reset or subtracts v_threshold.")
+@click.option("--compare", type=click.Choice(["above", "at"]), help="NIR: whether neurons fire above the threshold alone, or at it too.")
+@click.option(
+    "--discretisation", type=click.Choice(["euler", "exponential"]), default="euler", show_default=True,
+    help="NIR: a leak of 1 - dt / tau, or of exp(-dt / tau).",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the files that are there.")
 @as_json
-def import_network(
-    source: str, out: Path, timesteps: int, data_name: str | None, data_dir: Path | None, samples: int, shape: tuple[int, int, int] | None,
-    coding: Literal["ternary", "poisson", "direct", "frames", "sequence"], mean: float, std: float, scale: float, payload_bits: int, seed: int,
-    forward: Literal["auto", "step", "sequence", "image"], readout: Literal["auto", "potential", "spike_count"], force: bool, json_only: bool,
-) -> None:  # fmt: skip
-    """Make a float network of a trained network of snnTorch or SpikingJelly, spike for spike the same.
+def import_network(source: str, out: Path, force: bool, json_only: bool, **options: Any) -> None:
+    """Make a float network of a trained network of snnTorch or SpikingJelly, spike for spike the same, or of a NIR graph.
 
     FILE.py is EXECUTED, as Python would: import only what you trust. NAME in it is the network, weights loaded, or a function or class that
-    gives it when called without arguments.
+    gives it when called without arguments. It is run in float64 on random events, and on test samples of --data, and must spike in
+    every layer as the float network does.
 
-    The network is run in float64 on random events, and on test samples of --data, and must spike in every layer as the float network
-    does; what cannot be carried over exactly is refused by name. docs/importing.md says what can. Needs the extra 'train'.
+    A NIR graph leaves open how time is stepped, so --dt, --reset and --compare are needed; one that 'spikefold export' wrote needs no
+    options. There is nothing to run it in, and nothing to compare with.
+
+    What cannot be carried over exactly is refused by name; docs/importing.md says what can be. Needs the extra 'train', and 'nir' for NIR.
     """
+    report_path = _check_out(out, force)
+    path, _, name = source.rpartition(":")
+    if path.endswith(".py"):
+        report, network = _from_module(Path(path), name, out.name, options)
+    elif source.endswith(".py"):
+        raise click.UsageError(f"{source}: the name of the network in it is missing; FILE.py:NAME")
+    else:
+        report, network = _from_nir(Path(source), out.name, options)
+    # The network last: where it is, its report is too.
+    write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
     from spikefold.quantize.float_file import save_float
+
+    save_float(network, out)
+    show(report, json_only)
+
+
+def _from_module(path: Path, name: str, out: str, options: dict[str, Any]) -> tuple[Report, "FloatNetwork"]:
+    """Import a live module."""
     from spikefold.train.importers.loading import load_module
     from spikefold.train.importers.modules import import_module
 
-    path, _, name = source.rpartition(":")
-    if not path or not name:
-        raise click.UsageError(f"{source}: it must be a Python file and a name in it, FILE.py:NAME")
-    if (data_name is None) == (shape is None):
-        raise click.UsageError("one of --data and --shape is needed")
-    report_path = _check_out(out, force)
-    data = None if data_name is None else load_dataset(data_name, "test", data_dir, timesteps=timesteps)
-    code = InputCoding(
-        shape=_shape(data, shape, coding, timesteps), coding=coding, mean=mean, std=std, scale=scale, payload_bits=payload_bits, seed=seed
-    )
-    events = None if data is None else encode(data.images[:samples], code, timesteps, range(min(samples, len(data))))
+    for option in ("dt", "reset", "compare"):
+        if options[option] is not None:
+            raise click.UsageError(f"--{option} is for NIR graphs; a module says itself what it does")
+    code, data = _input(options)
+    count = min(options["samples"], len(data or ()))
+    events = None if data is None else encode(data.images[:count], code, options["timesteps"], range(count))
     imported = import_module(
-        load_module(Path(path), name), coding=code, timesteps=timesteps, class_names=None if data is None else data.class_names, forward=forward,
-        readout=readout, events=events, provenance={"imported": f"{Path(path).name}:{name}"} | ({} if data is None else {"data": data.name}),
+        load_module(path, name), coding=code, timesteps=options["timesteps"], class_names=None if data is None else data.class_names,
+        forward=options["forward"], readout=options["readout"], events=events, provenance=_provenance(f"{path.name}:{name}", data),
     )  # fmt: skip
-    report = _import_report(imported, out.name, source)
     for layer, rate in zip(imported.network.layers, imported.rates, strict=False):
         if rate == 0:
             note(f"layer {layer.name!r} fired in no sample, so its equality says little")
-    # The network last: where it is, its report is too.
-    write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
-    save_float(imported.network, out)
+    return _import_report(imported, out, f"{path}:{name}"), imported.network
+
+
+def _from_nir(path: Path, out: str, options: dict[str, Any]) -> tuple[Report, "FloatNetwork"]:
+    """Import a NIR graph."""
+    from spikefold.train.importers.nir_export import exported_network
+    from spikefold.train.importers.nir_graph import read_chain
+    from spikefold.train.importers.nir_import import NirRules, network_of
+
+    chain = read_chain(path)
+    if chain.metadata:
+        given = [name.partition("_")[0] for name in ("dt", "reset", "compare", "timesteps", "data_name", "shape") if options[name] is not None]
+        if given:
+            raise click.UsageError(f"{path}: spikefold export wrote it, and it says all itself; --{given[0]} is not taken")
+        network = exported_network(chain, str(path))
+    else:
+        missing = [f"--{name}" for name in ("dt", "reset", "compare") if options[name] is None]
+        if missing:
+            raise click.UsageError(f"{path}: {', '.join(missing)} must say what a NIR graph does not; docs/importing.md has those of each framework")
+        rules = NirRules(dt=options["dt"], reset=options["reset"], compare=options["compare"], discretisation=options["discretisation"])
+        code, data = _input(options)
+        names = None if data is None else data.class_names
+        network = network_of(chain, code, options["timesteps"], rules, names, _provenance(path.name, data))
+    layers = [
+        {
+            "name": layer.name, "kind": layer.kind, "shape": list(shape), "norm": layer.norm.kind, "reset": layer.reset, "leak": layer.leak.tolist(),
+            "threshold": layer.threshold.tolist(),
+        }
+        for layer, shape in zip(network.layers, network.shapes(), strict=True)
+    ]  # fmt: skip
+    report = Report({"network": out, "source": str(path), "nir": chain.version, "timesteps": network.timesteps, "layers": layers})
+    report.table(
+        out,
+        tuple(layers[0]),
+        [(layer["name"], layer["kind"], _by(layer["shape"]), *(_short(v) for v in list(layer.values())[3:])) for layer in layers],
+    )
+    return report, network
+
+
+def _short(value: Any) -> object:
+    """Return a cell of a table: of several numbers the least and the largest."""
+    if not isinstance(value, list):
+        return value
+    return f"{value[0]:.6g}" if len(set(value)) == 1 else f"{min(value):.4g}..{max(value):.4g}"
+
+
+def _by(shape: Any) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _provenance(source: str, data: Dataset | None) -> dict[str, str]:
+    return {"imported": source} | ({} if data is None else {"data": data.name})
+
+
+def _input(options: dict[str, Any]) -> tuple[InputCoding, Dataset | None]:
+    """Return the input coding, and the test split of the data set if one is given."""
+    if options["timesteps"] is None:
+        raise click.UsageError("--timesteps is missing")
+    if (options["data_name"] is None) == (options["shape"] is None):
+        raise click.UsageError("one of --data and --shape is needed")
+    data = None if options["data_name"] is None else load_dataset(options["data_name"], "test", options["data_dir"], timesteps=options["timesteps"])
+    fields = {name: options[name] for name in ("coding", "mean", "std", "scale", "payload_bits", "seed")}
+    return InputCoding(shape=_shape(data, options["shape"], options["coding"], options["timesteps"]), **fields), data
+
+
+@click.command(name="export", epilog=examples("export runs/digits --out digits.nir", "export net.safetensors --out net.nir --dt 1e-3"))
+@click.argument("run", type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="NET.nir", help="The NIR graph, an HDF5 file.")
+@click.option("--dt", type=float, default=1e-4, show_default=True, help="The length of a timestep; what snnTorch and SpikingJelly take for granted.")
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@as_json
+def export_network(run: Path, out: Path, dt: float, force: bool, json_only: bool) -> None:
+    """Write the float network of RUN (a run's folder, or its file) as a NIR graph that 'spikefold import' reads back as the same network.
+
+    NIR carries a hard reset and nothing that changes from timestep to timestep; soft resets, BNTT, residual connections and other neurons are
+    refused by name, and a static normalisation goes into the weights. What other readers of the file will not know is said.
+    Needs the extra 'nir'.
+    """
+    from spikefold.cli.model import read_run
+    from spikefold.train.importers.nir_export import export_nir
+
+    _check_free(out, force)
+    exported = export_nir(read_run(run), out, dt)
+    document = {"graph": out.name, "source": str(run), "dt": dt, "folded": list(exported.folded), "unsaid": list(exported.unsaid)}
+    report = Report(document | {"layers": [layer.name for layer in exported.network.layers]})
+    rows = [("source", str(run)), ("dt", f"{dt:g}"), ("normalisation now in the weights", ", ".join(exported.folded) or "none")]
+    report.table(str(out), ("field", "value"), [*rows, *(("what other readers will not know", text) for text in exported.unsaid)])
     show(report, json_only)
 
 
@@ -101,13 +199,17 @@ def _check_out(out: Path, force: bool) -> Path:
         raise DataError(f"{out}: the network's file name must end in .safetensors")
     report_path = out.with_suffix(".json")
     for path in (out, report_path):
-        if path.is_dir():
-            raise DataError(f"{path}: it is a folder; a file's name is needed")
-        if not path.parent.is_dir():
-            raise DataError(f"{path}: the folder {path.parent} does not exist")
-        if path.exists() and not force:
-            raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
+        _check_free(path, force)
     return report_path
+
+
+def _check_free(path: Path, force: bool) -> None:
+    if path.is_dir():
+        raise DataError(f"{path}: it is a folder; a file's name is needed")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the folder {path.parent} does not exist")
+    if path.exists() and not force:
+        raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
 
 
 def _shape(data: Dataset | None, shape: tuple[int, int, int] | None, coding: str, timesteps: int) -> tuple[int, int, int]:
@@ -153,7 +255,7 @@ def _import_report(imported: "Imported", out: str, source: str) -> Report:
     report.table(
         "layers, against the source framework in float64", columns,
         [
-            (layer["name"], layer["kind"], " x ".join(map(str, layer["shape"])), layer["norm"], layer["reset"], *(layer.get(key, "") for key in keys))
+            (layer["name"], layer["kind"], _by(layer["shape"]), layer["norm"], layer["reset"], *(layer.get(key, "") for key in keys))
             for layer in layers
         ],
     )  # fmt: skip

@@ -36,7 +36,7 @@ class _Chain:
         self.layers: list[FloatLayer] = []
         self.count, self.readout = count, readout
         self.low, self.high = coding.payload_min / coding.scale, coding.payload_max / coding.scale
-        self.pool = 1
+        self.pool, self.gain = 1, 1.0
         self.place = ""
         self.weights: Weights | None = None
         self.norm: Norm | None = None
@@ -47,6 +47,7 @@ class _Chain:
             return
         if isinstance(part, Pool) and between:
             self.pool *= part.side
+            self.gain *= part.gain
         elif isinstance(part, Weights) and between:
             self.weights, self.place = part, place
         elif isinstance(part, Norm) and not between and self.norm is None:
@@ -81,15 +82,15 @@ class _Chain:
             # Neurons that fire without consequence.
             reset, decrement = "soft", np.zeros(1)
         layer = FloatLayer(
-            name=self.place.partition(" (")[0], kind=weights.kind, weights=weights.weights, bias=weights.bias, stride=weights.stride,
+            name=self.place.partition(" (")[0], kind=weights.kind, weights=weights.weights * self.gain, bias=weights.bias, stride=weights.stride,
             padding=weights.padding, pool=self.pool, norm=norm, leak=neurons.leak, threshold=neurons.threshold,
-            fires_at_threshold=neurons.fires_at_threshold, reset=reset, decrement=decrement, load=np.full(1, neurons.load),
-            initial=np.full(1, neurons.initial),
+            fires_at_threshold=neurons.fires_at_threshold, reset=reset, decrement=decrement, load=np.atleast_1d(neurons.load),
+            initial=np.atleast_1d(neurons.initial),
         )  # fmt: skip
         if neurons.at_once:
             self.prove_at_once(place, layer)
         self.layers.append(layer)
-        self.pool, self.weights, self.norm = 1, None, None
+        self.pool, self.gain, self.weights, self.norm = 1, 1.0, None, None
         self.low, self.high = 0.0, 1.0
 
     def prove_at_once(self, place: str, layer: FloatLayer) -> None:

@@ -1,16 +1,14 @@
 """What the modules of another framework are, in this package's words: the parts that a layer is made of."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from spikefold.quantize.float_network import Norm
-from spikefold.train.importers.errors import SourceError
 
-__all__ = ["Float", "Identity", "Neurons", "Part", "Pool", "Weights", "array", "number", "scaled"]
+__all__ = ["Float", "Identity", "Neurons", "Part", "Pool", "Weights", "scaled"]
 
 Float = npt.NDArray[np.float64]
 
@@ -28,9 +26,10 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool:
-    """Average pooling over windows of ``side`` by ``side``."""
+    """Average pooling over windows of ``side`` by ``side``, times ``gain``."""
 
     side: int
+    gain: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,32 +50,19 @@ class Neurons:
     fires_at_threshold: bool
     reset: Literal["soft", "hard", "none"]
     decrement: Float | None = None
-    load: float = 0.0
-    initial: float = 0.0
-    gain: float = 1.0
-    offset: float = 0.0
+    load: float | Float = 0.0
+    initial: float | Float = 0.0
+    gain: float | Float = 1.0
+    offset: float | Float = 0.0
     at_once: bool = False
 
 
 Part = Weights | Norm | Pool | Neurons | Identity
 
 
-def array(tensor: torch.Tensor) -> Float:
-    """Return a tensor as float64."""
-    return np.asarray(tensor.detach().cpu().double().numpy())
-
-
-def number(place: str, value: Any) -> float:
-    """Return a number, or a tensor of one, as a float; anything else is a SourceError."""
-    found = array(value) if isinstance(value, torch.Tensor) else value
-    if isinstance(found, bool) or np.size(found) != 1 or np.asarray(found).dtype.kind not in "fiu":
-        raise SourceError(f"{place}: {type(value).__name__}; a number is expected")
-    return float(np.asarray(found).reshape(()))
-
-
-def scaled(norm: Norm, gain: float | Float, offset: float = 0.0) -> Norm:
-    """Return the normalisation that gives ``gain`` times what ``norm`` gives, plus ``offset``; gains are a number or [T, 1]."""
-    if np.all(np.asarray(gain) == 1.0) and offset == 0.0:
+def scaled(norm: Norm, gain: float | Float, offset: float | Float = 0.0) -> Norm:
+    """Return the normalisation that gives ``gain`` times what ``norm`` gives, plus ``offset``; both are a number, [C] or [T, 1]."""
+    if np.all(np.asarray(gain) == 1.0) and not np.any(offset):
         return norm
     gamma, beta, mean, var = np.broadcast_arrays(norm.gamma * gain, norm.beta * gain + offset, norm.mean, norm.var)
     return Norm(kind="bntt" if len(gamma) > 1 else "bn", gamma=gamma, beta=beta, mean=mean, var=var, eps=norm.eps)

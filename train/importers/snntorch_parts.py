@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.parts import Float, Neurons, array
+from spikefold.train.importers.parts import Float, Neurons
+from spikefold.train.importers.torch_parts import array
 
 __all__ = ["REFUSED", "heaviside", "leaky"]
 

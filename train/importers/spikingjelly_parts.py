@@ -11,9 +11,9 @@ import numpy as np
 
 from spikefold.quantize.float_network import Norm
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.parts import Float, Neurons, array, number, scaled
+from spikefold.train.importers.parts import Float, Neurons, scaled
 from spikefold.train.importers.snntorch_parts import heaviside
-from spikefold.train.importers.torch_parts import batch_norm
+from spikefold.train.importers.torch_parts import array, batch_norm, number
 
 __all__ = ["REFUSED", "bntt", "integrate_and_fire", "leaky", "parametric_leaky", "temporal_effective_norm"]
 

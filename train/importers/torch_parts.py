@@ -4,12 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from spikefold.quantize.float_network import Norm
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.parts import Identity, Pool, Weights, array
+from spikefold.train.importers.parts import Float, Identity, Pool, Weights
 
-__all__ = ["average_pool", "batch_norm", "conv2d", "identity", "linear"]
+__all__ = ["array", "average_pool", "batch_norm", "conv2d", "identity", "linear", "number"]
+
+
+def array(tensor: torch.Tensor) -> Float:
+    """Return a tensor as float64."""
+    return np.asarray(tensor.detach().cpu().double().numpy())
+
+
+def number(place: str, value: Any) -> float:
+    """Return a number, or a tensor of one, as a float; anything else is a SourceError."""
+    found = array(value) if isinstance(value, torch.Tensor) else value
+    if isinstance(found, bool) or np.size(found) != 1 or np.asarray(found).dtype.kind not in "fiu":
+        raise SourceError(f"{place}: {type(value).__name__}; a number is expected")
+    return float(np.asarray(found).reshape(()))
 
 
 def linear(place: str, module: Any) -> Weights:

@@ -1,0 +1,111 @@
+"""A NIR graph from a file as nodes in a row (NIR: Pedersen et al. 2024; the files of its Python package, version 1)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikefold.data.files import read_whole
+from spikefold.data.shown import shown
+from spikefold.train.importers.errors import SourceError
+from spikefold.train.importers.hdf5_file import FILE_BYTES_MAX, parse_hdf5
+from spikefold.train.importers.parts import Float
+
+__all__ = ["METADATA", "NirChain", "NirNode", "parse_chain", "read_chain"]
+
+METADATA = "spikefold"
+"""The name of this package's text in the metadata of a graph."""
+VERSIONS = re.compile(r"1\.\d{1,3}(\.\w{1,20})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NirNode:
+    """A node's name, type and fields, as they are in the file."""
+
+    name: str
+    type: str
+    fields: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """How errors name it."""
+        return f"node {self.name!r} ({self.type})"
+
+    def values(self, name: str) -> Float:
+        """Return a field of numbers as float64."""
+        value = self.fields.get(name)
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+            raise SourceError(f"{self.place} {name}: {'it is missing' if value is None else shown(value)}; it must be numbers")
+        return value.astype(np.float64)
+
+    def whole(self, name: str) -> tuple[int, ...]:
+        """Return a field of whole numbers."""
+        values = self.values(name).reshape(-1)
+        if (values != np.rint(values)).any() or np.abs(values).max(initial=0) > 1 << 31:
+            raise SourceError(f"{self.place} {name}: {values.tolist()}; it must be whole numbers")
+        return tuple(map(int, values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NirChain:
+    """The nodes from the input to the output, and this package's text in the metadata (empty: there is none)."""
+
+    version: str
+    nodes: tuple[NirNode, ...]
+    metadata: str
+
+
+def read_chain(path: Path) -> NirChain:
+    """Return the graph in a file; one that is no row of nodes, or of an unknown version, is a SourceError."""
+    return parse_chain(read_whole(path, FILE_BYTES_MAX), str(path))
+
+
+def parse_chain(file: bytes, path: str) -> NirChain:
+    """Return the graph in the bytes of a file, as :func:`read_chain` does; ``path`` names it in errors."""
+    content = parse_hdf5(file, path)
+    version, graph = content.get("version"), content.get("node")
+    if not isinstance(version, str) or not VERSIONS.fullmatch(version):
+        raise SourceError(f"{path}: version {shown(version)}; a NIR file of a version 1 is expected")
+    if not isinstance(graph, dict) or graph.get("type") != "NIRGraph" or not isinstance(graph.get("nodes"), dict):
+        raise SourceError(f"{path}: it holds no NIRGraph with nodes")
+    nodes = {}
+    for name, fields in graph["nodes"].items():
+        if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+            raise SourceError(f"{path}: node {shown(name)} has no type")
+        nodes[name] = NirNode(name=name, type=fields["type"], fields=fields)
+    metadata = graph.get("metadata", {})
+    text = metadata.get(METADATA, "") if isinstance(metadata, dict) else ""
+    if not isinstance(text, str):
+        raise SourceError(f"{path}: metadata {METADATA}: {shown(text)}; it must be a text")
+    return NirChain(version=version, nodes=tuple(_row(path, nodes, graph.get("edges"))), metadata=text)
+
+
+def _row(place: str, nodes: Mapping[str, NirNode], edges: Any) -> list[NirNode]:
+    """Return the nodes in the order of the edges."""
+    following: dict[str, str] = {}
+    received: set[str] = set()
+    if not isinstance(edges, list) or not all(isinstance(e, list) and len(e) == 2 and all(isinstance(n, str) for n in e) for e in edges):
+        raise SourceError(f"{place}: edges: they must be pairs of names")
+    for source, target in edges:
+        for name in (source, target):
+            if name not in nodes:
+                raise SourceError(f"{place}: edges: {shown(name)} is no node")
+        if source in following or target in received:
+            raise SourceError(
+                f"{place}: edge {shown(source)} to {shown(target)}: a second one of a node; a row of nodes is expected, without branches"
+            )
+        following[source] = target
+        received.add(target)
+    inputs = [node for node in nodes.values() if node.type == "Input"]
+    if len(inputs) != 1:
+        raise SourceError(f"{place}: {len(inputs)} nodes of the type Input; one is expected")
+    row = [inputs[0]]
+    while row[-1].name in following and len(row) <= len(nodes):
+        row.append(nodes[following[row[-1].name]])
+    if row[-1].type != "Output" or len(row) != len(nodes):
+        where = f"along {len(row)} of {len(nodes)} nodes, to {row[-1].place}"
+        raise SourceError(f"{place}: the edges lead from the Input {where}; they must lead along all of them, to the Output")
+    return row
