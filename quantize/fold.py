@@ -4,6 +4,7 @@ The mathematics is exact and lives in :mod:`spikefold.quantize.schedules`; here 
 its form, its steps and its widths. What does not fold is refused by name. What the rounding costs is in the :class:`LayerReport`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -52,6 +53,7 @@ Float = npt.NDArray[np.float64]
 
 GAIN_BITS = 12
 """On random layers 8 bits of gain triple the spike flips that 8-bit weights cause, 10 add a third, and beyond 12 nothing is gained."""
+WEIGHT_BITS = 8
 GRADED_BITS = 12
 GAIN_BITS_LEAST = 8
 """In form C the gains of the first timestep are the smallest; ``auto`` leaves them at least so many bits."""
@@ -115,7 +117,7 @@ def fold(
     network: FloatNetwork,
     *,
     form: Literal["auto", "B", "C"] = "auto",
-    weight_bits: int = 8,
+    weight_bits: int | Mapping[str, int] = 8,
     gain_bits: int = GAIN_BITS,
     graded_bits: int = GRADED_BITS,
     potential_bits_limit: int = 24,
@@ -126,14 +128,14 @@ def fold(
     ``form`` says how the leak is kept: ``B`` in hardware, ``C`` in the schedules. ``auto`` takes B where the normalisation does not change over
     time (its gain folds into the weights, and no multiplier remains) and else C where its proven width is within
     ``potential_bits_limit``; otherwise B, at its proven width. With ``saturate_bits`` a potential that needs more clamps there instead.
-    What ReLU neurons send takes ``graded_bits``.
+    ``weight_bits`` are for all layers, or for some by name and 8 for the others. What ReLU neurons send takes ``graded_bits``.
 
     Raises a FoldError that names the layer, the parameter and what to change.
     """
     if form not in ("auto", "B", "C"):
         raise FoldError(f"form: {form!r}; it must be auto, B or C")
     limits = {
-        "weight_bits": (weight_bits, 2, 8),
+        **{f"weight_bits{f' of {name!r}' if name else ''}": (bits, 2, 8) for name, bits in _given(weight_bits).items()},
         "gain_bits": (gain_bits, 2, 16),
         "graded_bits": (graded_bits, 2, GRADED_BITS_MAX),
         "potential_bits_limit": (potential_bits_limit, 2, POTENTIAL_BITS_MAX),
@@ -145,10 +147,11 @@ def fold(
             raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
     if network.timesteps > TIMESTEPS_MAX:
         raise FoldError(f"network timesteps: {network.timesteps}; at most {TIMESTEPS_MAX} can be folded, so train with fewer")
+    bits = layer_bits(network, weight_bits)
     options = FoldOptions(
-        weight_bits=weight_bits, gain_bits=gain_bits, graded_bits=graded_bits, saturate_bits=saturate_bits, timesteps=network.timesteps
+        weight_bits=WEIGHT_BITS, gain_bits=gain_bits, graded_bits=graded_bits, saturate_bits=saturate_bits, timesteps=network.timesteps
     )  # fmt: skip
-    folder = _Folder(network, form, potential_bits_limit, options)
+    folder = _Folder(network, form, potential_bits_limit, bits, options)
     for layer, shape in zip(network.layers, network.shapes(), strict=True):
         try:
             folder.add(layer, shape)
@@ -161,12 +164,33 @@ def fold(
         input=network.input,
         class_names=network.class_names,
         provenance=dict(network.provenance) | {f"fold {f.report.name}": f"form {f.report.form}: {f.report.reason}" for f in folded},
-        weights=tuple(Weights(id=s.id, tensor=s.tensor, bits=weight_bits) for s in {f.stored.id: f.stored for f in folded}.values()),
+        weights=tuple(Weights(id=s.id, tensor=s.tensor, bits=bits[s.id]) for s in {f.stored.id: f.stored for f in folded}.values()),
         connections=tuple(c for f in folded for c in f.connections),
         populations=tuple(p for f in folded for p in f.populations),
         readout=Readout(decode=network.readout, offset=_offset(network, folded[-1])),
     )
     return FoldResult(network=integer, layers=tuple(f.report for f in folded))
+
+
+def _given(weight_bits: int | Mapping[str, int]) -> Mapping[str, int]:
+    return weight_bits if isinstance(weight_bits, Mapping) else {"": weight_bits}
+
+
+def layer_bits(network: FloatNetwork, weight_bits: int | Mapping[str, int]) -> dict[str, int]:
+    """Return the bits of each layer's weights; a name that no layer has, or other bits for shared weights, is a FoldError."""
+    given = _given(weight_bits)
+    names = [layer.name for layer in network.layers]
+    if unknown := sorted(set(given) - {"", *names}):
+        raise FoldError(f"weight_bits of {unknown[0]!r}: there is no such layer; the layers are {', '.join(names)}")
+    bits = {name: given.get(name, given.get("", WEIGHT_BITS)) for name in names}
+    for layer in network.layers:
+        if layer.shared:
+            if layer.name in given and bits[layer.name] != bits[layer.shared]:
+                raise FoldError(
+                    f"weight_bits of {layer.name!r}: {bits[layer.name]}; its weights are those of {layer.shared!r}, which have {bits[layer.shared]}"
+                )
+            bits[layer.name] = bits[layer.shared]
+    return bits
 
 
 def _offset(network: FloatNetwork, last: _FoldedLayer) -> Int:
@@ -184,9 +208,11 @@ def _offset(network: FloatNetwork, last: _FoldedLayer) -> Int:
 class _Folder:
     """Folds layer after layer; what it has folded feeds the next."""
 
-    def __init__(self, network: FloatNetwork, form: Literal["auto", "B", "C"], potential_bits_limit: int, options: FoldOptions) -> None:
+    def __init__(
+        self, network: FloatNetwork, form: Literal["auto", "B", "C"], potential_bits_limit: int, bits: Mapping[str, int], options: FoldOptions
+    ) -> None:  # fmt: skip
         coding = network.input
-        self.form, self.limit, self.options = form, potential_bits_limit, options
+        self.form, self.limit, self.bits, self.options = form, potential_bits_limit, bits, options
         self.layers: dict[str, _FoldedLayer] = {}
         self.source = Source(
             name=INPUT, least=coding.payload_min, most=coding.payload_max, payload_bits=coding.payload_bits, value=1 / float(coding.scale)
@@ -201,7 +227,7 @@ class _Folder:
 
     def _choose(self, layer: FloatLayer, shape: Shape) -> _FoldedLayer:
         """Fold a layer in the form asked for, or in the one that ``auto`` picks."""
-        options, limit = self.options, self.limit
+        options, limit = replace(self.options, weight_bits=self.bits[layer.name]), self.limit
         if layer.neuron != "lif":
             return self._fold_as(layer, shape, "B", f"{layer.neuron} neurons have no leak", options)
         if self.form != "auto":

@@ -20,10 +20,36 @@ if TYPE_CHECKING:
 __all__ = ["info", "quantize"]
 
 
-@click.command(epilog=examples("quantize runs/digits --out net.safetensors", "quantize runs/digits --out net4.safetensors --weight-bits 4 --form C"))
+class LayerBits(click.ParamType[tuple[str, int]]):
+    """``8``, for all layers, or ``conv1=4``, for one: (layer or "", bits)."""
+
+    name = "bits"
+
+    def convert(self, value: str | tuple[str, int], param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Return the layer and its bits."""
+        if isinstance(value, tuple):
+            return value
+        layer, equals, bits = value.rpartition("=")
+        if not bits.isdecimal() or not 2 <= int(bits) <= 8 or (equals and not layer):
+            self.fail(f"{value!r} is neither a number in 2..8 nor LAYER=NUMBER", param, ctx)
+        return layer, int(bits)
+
+
+@click.command(
+    epilog=examples(
+        "quantize runs/digits --out net.safetensors", "quantize runs/digits --out net4.safetensors --weight-bits 4 --weight-bits readout=8 --form C"
+    )
+)
 @click.argument("run", type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="NET.safetensors", help="The integer network; NET.json beside it gets the report.")
-@click.option("--weight-bits", type=click.IntRange(2, 8), default=8, show_default=True, help="Width of a synaptic weight.")
+@click.option(
+    "--weight-bits",
+    type=LayerBits(),
+    multiple=True,
+    metavar="BITS or LAYER=BITS",
+    help="Width of the synaptic weights of all layers, or of one; may be given several times. By default 8.",
+)
+@click.option("--gain-bits", type=click.IntRange(2, 16), default=12, show_default=True, help="Width of the gains.")
 @click.option(
     "--form",
     type=click.Choice(["auto", "B", "C"]),
@@ -35,7 +61,14 @@ __all__ = ["info", "quantize"]
 @click.option("--force", is_flag=True, help="Replace the files that are there.")
 @as_json
 def quantize(
-    run: Path, out: Path, weight_bits: int, form: Literal["auto", "B", "C"], saturate_bits: int | None, force: bool, json_only: bool
+    run: Path,
+    out: Path,
+    weight_bits: tuple[tuple[str, int], ...],
+    gain_bits: int,
+    form: Literal["auto", "B", "C"],
+    saturate_bits: int | None,
+    force: bool,
+    json_only: bool,
 ) -> None:
     """Fold RUN (a run's folder, or a float network's file) into an integer network.
 
@@ -56,8 +89,15 @@ def quantize(
             raise DataError(f"{path}: it is the float network to fold, which is not replaced; choose another name")
         if path.exists() and not force:
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
-    result = fold(read_run(run), form=form, weight_bits=weight_bits, saturate_bits=saturate_bits)
-    report = Report({"network": out.name, "source": str(run), "weight_bits": weight_bits, "layers": [asdict(layer) for layer in result.layers]})
+    bits = dict(weight_bits)
+    result = fold(read_run(run), form=form, weight_bits=bits, gain_bits=gain_bits, saturate_bits=saturate_bits)
+    report = Report(
+        {
+            "network": out.name,
+            "source": str(run),
+            "layers": [asdict(layer) for layer in result.layers],
+        }
+    )
     columns = ("layer", "form", "weight bits", "current bits", "gain", "leak", "potential bits", "weight error", "why this form")
     report.table(
         str(out),

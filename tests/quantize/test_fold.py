@@ -201,6 +201,13 @@ def test_fewer_weight_bits_cost_more_flips_and_stay_within_their_range(bits: int
     assert result.layers[0].weight_error == pytest.approx({2: 0.5, 3: 0.2, 4: 0.1, 5: 0.05, 6: 0.03, 7: 0.012}[bits], rel=0.6)
 
 
+def test_each_layer_may_have_bits_of_its_own():
+    network = random_network(np.random.default_rng(3), "bntt")
+    result = fold(network, weight_bits={"first": 2, "third": 5})
+    assert [weights.bits for weights in result.network.weights] == [layer.weight_bits for layer in result.layers] == [2, 8, 5, 8]
+    assert [int(np.abs(weights.tensor).max()) for weights in result.network.weights] == [1, 127, 15, 127]
+
+
 def report(kind: str = "bntt", **options: Any):
     fields = {name: options.pop(name) for name in ("leak", "timesteps", "reset") if name in options}
     return fold(random_network(np.random.default_rng(2), kind, **fields), **options).layers
@@ -424,6 +431,8 @@ class TestErrors:
             ({"form": "A"}, "form: 'A'; it must be auto, B or C"),
             ({"weight_bits": 1}, "weight_bits: 1; it must be an integer in 2..8"),
             ({"weight_bits": True}, "weight_bits: True; it must be an integer in 2..8"),
+            ({"weight_bits": {"first": 9}}, "weight_bits of 'first': 9; it must be an integer in 2..8"),
+            ({"weight_bits": {"last": 4}}, "weight_bits of 'last': there is no such layer; the layers are first, second, third, out"),
             ({"gain_bits": 17}, "gain_bits: 17; it must be an integer in 2..16"),
             ({"potential_bits_limit": 33}, "potential_bits_limit: 33; it must be an integer in 2..32"),
             ({"saturate_bits": 1}, "saturate_bits: 1; it must be an integer in 2..32"),
