@@ -155,8 +155,7 @@ def graded_population(
     """
     relu = shift is not None
     bits = options.graded_bits if relu else GRADED_BITS_MAX
-    low, high = (bound * unit for bound in weighted_bounds(stored.tensor, layer.pool, source.least, source.most))
-    reach = np.maximum(np.abs(low), np.abs(high)) * np.abs(layer.drive_scale)
+    reach = np.maximum(*map(np.abs, weighted_bounds(stored.tensor, layer.pool, source.least, source.most))) * unit * np.abs(layer.drive_scale)
     if added is not None:
         reach = reach + max(-added.least, added.most) * added.value
     if shift is not None:
@@ -169,8 +168,8 @@ def graded_population(
     if added is not None:
         incoming.append(identity(name, added, np.full((1, 1), added.value / value), options))
     load = np.zeros((1, 1), np.int64) if shift is None else collapse(to_int(in_counts(layer, "bias", shift, np.full(1, value))))
-    ends = [drive_bounds([one.bounds for one in incoming], t) for t in range(options.timesteps)]
-    proven = bits_for(min(int(end[0].min()) for end in ends) + int(load.min()), max(int(end[1].max()) for end in ends) + int(load.max()))
+    low, high = zip(*(summed_bounds(incoming, load, t) for t in range(options.timesteps)), strict=True)
+    proven = bits_for(min(low), max(high))
     threshold = np.ones((1, 1), np.int64) if relu else np.full((1, 1), signed_range(proven + 1)[0])
     population = Population(
         name=name, shape=shape, neuron="linear", output="graded", reset="none", leak_kind="none", threshold=threshold, load=load,
@@ -178,6 +177,13 @@ def graded_population(
     )  # fmt: skip
     least, most = population.payload_range
     return population, incoming, Source(name=name, least=least, most=most, payload_bits=population.payload_bits, value=value)
+
+
+def summed_bounds(incoming: Sequence[Incoming], load: Int, t: int) -> tuple[int, int]:
+    """Return the least and greatest potential of neurons without a state in timestep ``t``."""
+    low, high = drive_bounds([one.bounds for one in incoming], t)
+    start = load[min(t, len(load) - 1)]
+    return int((low + start).min()), int((high + start).max())
 
 
 def neurons(

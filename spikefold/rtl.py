@@ -17,6 +17,7 @@ from spikefold.flow import Progress, comparison_table, events_of, inference_cycl
 from spikefold.quantize import network_file, reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
+from spikefold.quantize.placement import place
 from spikefold.quantize.trace import Comparison, compare
 from spikefold.sim.engine import Chip
 
@@ -34,10 +35,12 @@ RUN_SAMPLES_LEAST = 2
 def generate(network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1) -> dict[str, object]:
     """Fill the empty ``folder`` with the Verilog of ``network`` on ``chip``, and return its manifest.
 
-    The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench.
+    The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench. A network that does not fit
+    the chip, or that no core of this version runs, is a ChipError.
     """
     from spikefold.hw.generate import generate as write
 
+    place(network, chip)
     events = events_of(network, data, range(samples))
     return write(network, chip, folder, events, Chip(network, chip).run(events, potentials=True))
 

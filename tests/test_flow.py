@@ -1,6 +1,8 @@
 """The functions behind the verbs: batches change nothing, and comparisons add up."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,11 @@ from spikefold.data.errors import ChipError, DataError
 from spikefold.plot import firing_svg
 from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
 from spikefold.quantize.trace import Comparison, Difference
 from spikefold.sim.engine import Chip
+from tests.float_networks import CELLS, random_float_network
 from tests.quantize.networks import float_network, integer_network
 
 CHIP = ChipConfig(lanes=2)
@@ -163,3 +167,27 @@ def test_the_input_is_keyed_by_the_sample_of_the_split() -> None:
     data = dataset(network)
     whole = flow.events_of(network, data, range(12))
     assert np.array_equal(whole[4:7], flow.events_of(network, data, range(4, 7)))
+
+
+@pytest.mark.parametrize("topology", ["residual", "hybrid"])
+def test_what_no_core_runs_is_simulated_without_cycles_and_not_generated(topology: str, tmp_path: Path) -> None:
+    cell = next(cell for cell in CELLS if (cell.norm, cell.neuron, cell.coding, cell.topology) == ("bntt", "lif", "poisson", topology))
+    network = fold(random_float_network(np.random.default_rng(4), cell)).network
+    data = dataset(network)
+    result = flow.simulate(network, CHIP, data)
+    events = flow.events_of(network, data, range(len(data)))
+    expected = reference.run(network, events)
+    assert np.array_equal(result.predictions, expected.predictions)
+    summary = result.summary()
+    assert summary["cycles_per_inference"] is None
+    assert sum(layer["sops"] for layer in summary["layers"]) == int(expected.sops.sum())
+    words = {
+        "residual": r"layer 'layer2' connections: conv2d from 'layer1', identity from 'layer0'; a core has one",
+        "hybrid": r"layer 'layer0' neuron: 'linear'; cores run",
+    }
+    assert re.match(words[topology], summary["untimed"])
+    assert flow.compare_with_reference(network, CHIP, data).comparison.equal
+    with pytest.raises(ChipError, match=f"^{words[topology]}.* in this version$"):
+        rtl.generate(network, CHIP, data, tmp_path)
+    with pytest.raises(ChipError, match="nothing can be timed; run it without timing"):
+        Chip(network, CHIP).run(events)

@@ -16,6 +16,7 @@ from spikefold.quantize.network import Network
 from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_leak, integer_threshold, integer_weights, weight_error, weight_steps
 from spikefold.quantize.schedules import fold_schedules
 from spikefold.quantize.widths import current_bounds, potential_bounds
+from tests.float_networks import CELLS, random_float_network
 
 Rng = np.random.Generator
 
@@ -206,6 +207,17 @@ def test_each_layer_may_have_bits_of_its_own():
     result = fold(network, weight_bits={"first": 2, "third": 5})
     assert [weights.bits for weights in result.network.weights] == [layer.weight_bits for layer in result.layers] == [2, 8, 5, 8]
     assert [int(np.abs(weights.tensor).max()) for weights in result.network.weights] == [1, 127, 15, 127]
+
+
+@pytest.mark.parametrize("topology", ["residual", "hybrid"])
+def test_what_is_sent_fits_its_bits_whatever_they_are(topology: str):
+    """The proof is by channel: the least drive of one and the least bias of another are not in one neuron."""
+    cells = [cell for cell in CELLS if cell.topology == topology and cell.coding == "poisson"]
+    for seed, cell in enumerate(cells):
+        for graded_bits, gain_bits in ((4, 16), (9, 6), (16, 12), (16, 16)):
+            network = fold(random_float_network(np.random.default_rng(seed), cell), graded_bits=graded_bits, gain_bits=gain_bits, form="B").network
+            sent = [population.potential_bits for population in network.populations if population.output == "graded"]
+            assert sent == [] or max(sent) <= (graded_bits if topology == "hybrid" else 16)
 
 
 def report(kind: str = "bntt", **options: Any):
