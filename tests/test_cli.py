@@ -22,7 +22,9 @@ from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.trace import Trace
 
-VERBS = ("train", "quantize", "simulate", "generate", "verify", "info", "demo")
+VERBS = (
+    "train", "evaluate", "compare", "reproduce", "import", "export", "quantize", "drift", "simulate", "generate", "verify", "info", "demo",
+)  # fmt: skip
 RECIPE = """
 name = "tiny"
 seed = 1
@@ -122,7 +124,7 @@ def run(files: Path) -> Path:
 def test_every_verb_explains_itself_with_examples(verb: str) -> None:
     result = spikefold(verb, "--help")
     assert result.exit_code == 0
-    assert f"Examples:\n    spikefold {verb} " in result.output
+    assert f"Examples:\n    spikefold {verb}" in result.output
 
 
 def test_the_verbs_are_listed() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from spikefold.cli.model import read_run
 from spikefold.cli.output import PATH, Report, as_json, data_options, examples, progress_bar, show
@@ -62,7 +61,7 @@ def drift(
     with nullcontext() if out is None else new_folder(out) as folder:
         with progress_bar() as progress:
             result = measure(network, integer, data, count, progress)
-        float_accuracy, integer_accuracy = result.accuracies(np.asarray(data.labels[:count]))
+        float_accuracy, integer_accuracy = result.accuracies(data.labels[:count])
         accuracy = {"float_accuracy": float_accuracy, "integer_accuracy": integer_accuracy}
         document = {"data": data.name, "split": split, **accuracy, **result.to_dict()}
         if folder is not None:
@@ -87,6 +86,8 @@ def measure(network: "FloatNetwork", integer: "Network", data: "Dataset", count:
 
 def drift_tables(document: dict[str, Any], title: str) -> Report:
     """Return the tables of a drift report as JSON has it."""
+    import numpy as np
+
     report, layers = Report(document), document["layers"]
     first = document["first_divergence"]
     rows: list[tuple[str, object]] = [
