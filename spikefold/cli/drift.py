@@ -14,6 +14,7 @@ from spikefold.data.errors import DataError
 from spikefold.data.files import new_folder, write_text
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from spikefold.data.datasets import Dataset

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from spikefold.cli.output import PATH, Report, as_json, examples, note, show
-from spikefold.data.coding import PAYLOAD_BITS_MAX, Coding, InputCoding, encode
-from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import write_text
+from spikefold.data.info import PAYLOAD_BITS_MAX, Coding
 
 if TYPE_CHECKING:
+    from spikefold.data.coding import InputCoding
+    from spikefold.data.datasets import Dataset
     from spikefold.quantize.float_network import FloatNetwork
     from spikefold.train.importers.modules import Imported
 
@@ -87,6 +88,7 @@ def import_network(source: str, out: Path, force: bool, json_only: bool, **optio
 
 def _from_module(path: Path, name: str, out: str, options: dict[str, Any]) -> tuple[Report, "FloatNetwork"]:
     """Import a live module."""
+    from spikefold.data.coding import encode
     from spikefold.train.importers.loading import load_module
     from spikefold.train.importers.modules import import_module
 
@@ -153,12 +155,15 @@ def _by(shape: Any) -> str:
     return " x ".join(map(str, shape))
 
 
-def _provenance(source: str, data: Dataset | None) -> dict[str, str]:
+def _provenance(source: str, data: "Dataset | None") -> dict[str, str]:
     return {"imported": source} | ({} if data is None else {"data": data.name})
 
 
-def _input(options: dict[str, Any]) -> tuple[InputCoding, Dataset | None]:
+def _input(options: dict[str, Any]) -> "tuple[InputCoding, Dataset | None]":
     """Return the input coding, and the test split of the data set if one is given."""
+    from spikefold.data.coding import InputCoding
+    from spikefold.data.datasets import load_dataset
+
     if options["timesteps"] is None:
         raise click.UsageError("--timesteps is missing")
     if (options["data_name"] is None) == (options["shape"] is None):
@@ -212,7 +217,7 @@ def _check_free(path: Path, force: bool) -> None:
         raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
 
 
-def _shape(data: Dataset | None, shape: tuple[int, int, int] | None, coding: str, timesteps: int) -> tuple[int, int, int]:
+def _shape(data: "Dataset | None", shape: tuple[int, int, int] | None, coding: str, timesteps: int) -> tuple[int, int, int]:
     """Return the shape of the input: that of the data, or with sequence coding of what is shown of it in a timestep."""
     if data is None:
         return shape or (1, 1, 1)

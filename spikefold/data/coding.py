@@ -7,17 +7,16 @@ events in whatever order the samples are asked for.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import DataError
+from spikefold.data.info import PAYLOAD_BITS_MAX, Coding
 
 __all__ = ["PAYLOAD_BITS_MAX", "InputCoding", "encode"]
 
-Coding = Literal["ternary", "poisson", "direct", "frames", "sequence"]
-PAYLOAD_BITS_MAX = 8
 SIDE_MAX = 65536
 
 

@@ -1,17 +1,20 @@
-"""What every data set holds and which files it is made of."""
+"""What can be said without NumPy: what every data set holds, which files it is made of, and how its pixels may be coded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from spikefold.data.errors import DataError
 
-__all__ = ["DATASETS", "FASHION_MNIST_FOLDER", "DatasetInfo", "home", "layout_of"]
+__all__ = ["DATASETS", "FASHION_MNIST_FOLDER", "PAYLOAD_BITS_MAX", "Coding", "DatasetInfo", "home", "layout_of"]
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts its files."""
 
+Coding = Literal["ternary", "poisson", "direct", "frames", "sequence"]
+PAYLOAD_BITS_MAX = 8
 IDX_FILES = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each gzipped (.gz) or not"
 
 
