@@ -10,9 +10,10 @@ import pytest
 
 from spikefold.data.coding import encode
 from spikefold.data.datasets import load_dataset
-from spikefold.quantize.float_file import load_float
 from spikefold.quantize.float_evaluation import float_accuracy
+from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatNetwork
+from spikefold.train.export import to_float_network
 from spikefold.train.network import build_network
 from spikefold.train.recipe import Recipe, load_recipe
 from spikefold.train.srm import SRM
@@ -42,12 +43,16 @@ def test_model_summary_and_recipe_agree(name: str) -> None:
     assert (folder / "model.safetensors").stat().st_size < 1 << 20
 
 
-def test_model_of_srm_neurons_is_that_of_its_recipe() -> None:
+def test_model_of_srm_neurons_is_that_of_its_recipe(tmp_path: Path) -> None:
     folder = EXAMPLES / "models" / "fashion_mnist_srm"
     assert (folder / "recipe.toml").read_bytes() == (EXAMPLES / "recipes" / "fashion_mnist_srm.toml").read_bytes()
     summary = json.loads((folder / "summary.json").read_text())
-    assert hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest() == summary["model_sha256"]
+    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == summary["model_sha256"]
+    exported = load_float(folder / "model.safetensors")
     recipe, network = load_run(folder)
+    again = to_float_network(network, coding=exported.input, class_names=exported.class_names, provenance=exported.provenance)
+    save_float(again, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     assert summary["weights"] == sum(parameter.numel() for parameter in network.parameters()) == 54_544
     assert sum(isinstance(part, SRM) for part in network.chain) == 3
     assert recipe.norm.kind == "psp-bn"
