@@ -233,7 +233,8 @@ class _Folder:
         if self.form != "auto":
             return self._fold_as(layer, shape, self.form, "asked for", options)
         if (layer.drive_scale == layer.drive_scale[:1]).all():
-            return self._fold_as(layer, shape, "B", "the gain does not change over time and folds into the weights", options)
+            place = "stays beside the shared weights" if layer.name in self.sharing else "folds into the weights"
+            return self._fold_as(layer, shape, "B", f"the gain does not change over time and {place}", options)
         growth = _growth(layer, options.timesteps)
         if growth > limit:
             needs = f"form C would widen the potential by {growth:.1f} bits" if np.isfinite(growth) else "form C divides by the leak, which is 0"
@@ -260,7 +261,7 @@ class _Folder:
                 f"layer {layer.name!r} leak: form C spreads the gains over {growth:.1f} bits, and gain_bits is {options.gain_bits}, "
                 "so the first ones would round to 0; use form B, fewer timesteps or a larger leak"
             )
-        leak = integer_leak(schedules.leak, options.timesteps)
+        leak = integer_leak(np.ones(1) if layer.neuron == "relu" else schedules.leak, options.timesteps)
         shift = layer.drive_shift if inherited is None else layer.drive_shift + inherited
         if layer.neuron == "relu" or layer.name in self.tapped:
             return self._fold_drive(layer, shape, schedules, leak, added, shift, reason, options)
