@@ -1,7 +1,7 @@
 """The float network that training hands on; what it computes is :mod:`spikefold.quantize.float_evaluation`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -71,6 +71,10 @@ class Norm:
         """Return the normalisation that changes nothing."""
         one, zero = np.ones((1, channels)), np.zeros((1, channels))
         return cls(kind="none", gamma=one, beta=zero, mean=zero, var=one, eps=0.0)
+
+    def cut(self, timesteps: int) -> "Norm":
+        """Return the normalisation of the first ``timesteps``."""
+        return self if len(self.gamma) == 1 else replace(self, **{name: getattr(self, name)[:timesteps] for name in ("gamma", "beta", "mean", "var")})
 
     @property
     def scale(self) -> Float:
@@ -258,6 +262,15 @@ class FloatNetwork:
                 raise NetworkError(f"{place} norm: {layer.norm.gamma.shape[1]} channels; its source has {channels}")
             earlier[layer.name] = layer, shape
             channels = shape[0]
+
+    def cut(self, timesteps: int) -> "FloatNetwork":
+        """Return the network that ends after ``timesteps``, as an early exit does; one that needs all of them is a NetworkError."""
+        if not 1 <= timesteps <= self.timesteps:
+            raise NetworkError(f"timesteps: {timesteps}; the network has {self.timesteps}, and at least 1 is needed")
+        if timesteps < self.timesteps and self.input.coding in ("frames", "sequence"):
+            raise NetworkError(f"timesteps: {timesteps} of {self.timesteps}; with {self.input.coding} coding a sample takes all of them")
+        layers = tuple(replace(layer, norm=layer.norm.cut(timesteps)) for layer in self.layers)
+        return replace(self, timesteps=timesteps, layers=layers)
 
     def shapes(self) -> tuple[Shape, ...]:
         """Return the neuron shape (channels, height, width) of every layer."""

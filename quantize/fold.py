@@ -122,6 +122,7 @@ def fold(
     graded_bits: int = GRADED_BITS,
     potential_bits_limit: int = 24,
     saturate_bits: int | None = None,
+    timesteps: int | None = None,
 ) -> FoldResult:
     """Fold a trained network into integers.
 
@@ -129,6 +130,8 @@ def fold(
     time (its gain folds into the weights, and no multiplier remains) and else C where its proven width is within
     ``potential_bits_limit``; otherwise B, at its proven width. With ``saturate_bits`` a potential that needs more clamps there instead.
     ``weight_bits`` are for all layers, or for some by name and 8 for the others. What ReLU neurons send takes ``graded_bits``.
+    ``timesteps`` fewer than the network was trained with end it earlier, an early exit (Kim and Panda 2021): schedules are cut, and a
+    readout's offset is that of the last timestep left.
 
     Raises a FoldError that names the layer, the parameter and what to change.
     """
@@ -145,6 +148,12 @@ def fold(
     for name, (value, low, high) in limits.items():
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
+    trained = network.timesteps
+    if timesteps is not None:
+        try:
+            network = network.cut(timesteps)
+        except NetworkError as error:
+            raise FoldError(str(error)) from error
     if network.timesteps > TIMESTEPS_MAX:
         raise FoldError(f"network timesteps: {network.timesteps}; at most {TIMESTEPS_MAX} can be folded, so train with fewer")
     bits = layer_bits(network, weight_bits)
@@ -160,7 +169,7 @@ def fold(
     folded = list(folder.layers.values())
     integer = Network(
         timesteps=network.timesteps,
-        timesteps_trained=network.timesteps,
+        timesteps_trained=trained,
         input=network.input,
         class_names=network.class_names,
         provenance=dict(network.provenance) | {f"fold {f.report.name}": f"form {f.report.form}: {f.report.reason}" for f in folded},

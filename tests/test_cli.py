@@ -206,9 +206,11 @@ def test_quantize_writes_the_network_and_its_report(files: Path, tmp_path: Path)
     ended_badly(spikefold("quantize", files / "float.safetensors", "--out", out), "net.safetensors", "--force")
     assert spikefold("quantize", files / "float.safetensors", "--out", out, "--force", "--json").exit_code == 0
     assert network_file.load(out).weights[0].bits == 8
-    both = ("--weight-bits", "6", "--weight-bits", "out=3", "--gain-bits", "9")
+    both = ("--weight-bits", "6", "--weight-bits", "out=3", "--gain-bits", "9", "--timesteps", "2")
     assert spikefold("quantize", files / "float.safetensors", "--out", out, "--force", *both).exit_code == 0
-    assert [weights.bits for weights in network_file.load(out).weights] == [6, 3]
+    network = network_file.load(out)
+    assert [weights.bits for weights in network.weights] == [6, 3]
+    assert (network.timesteps, network.timesteps_trained) == (2, 3)
     ended_badly(spikefold("quantize", files / "float.safetensors", "--out", out, "--weight-bits", "out=9"), "'out=9' is neither a number in 2..8")
     wrong = spikefold("quantize", files / "float.safetensors", "--out", out, "--force", "--weight-bits", "none=4")
     ended_badly(wrong, "weight_bits of 'none': there is no such layer; the layers are conv[1], out")

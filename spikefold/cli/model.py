@@ -57,6 +57,12 @@ class LayerBits(click.ParamType[tuple[str, int]]):
     show_default=True,
     help="Where the leak is kept: in hardware (B), in the schedules (C), or whichever suits each layer.",
 )
+@click.option(
+    "--timesteps",
+    type=click.IntRange(min=1),
+    metavar="T",
+    help="End after so many timesteps, an early exit; by default after all.",
+)
 @click.option("--saturate-bits", type=click.IntRange(2, 32), metavar="BITS", help="Clamp potentials to this width where more would be needed.")
 @click.option("--force", is_flag=True, help="Replace the files that are there.")
 @as_json
@@ -67,6 +73,7 @@ def quantize(
     gain_bits: int,
     form: Literal["auto", "B", "C"],
     saturate_bits: int | None,
+    timesteps: int | None,
     force: bool,
     json_only: bool,
 ) -> None:
@@ -90,7 +97,7 @@ def quantize(
         if path.exists() and not force:
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
     bits = dict(weight_bits)
-    result = fold(read_run(run), form=form, weight_bits=bits, gain_bits=gain_bits, saturate_bits=saturate_bits)
+    result = fold(read_run(run), form=form, weight_bits=bits, gain_bits=gain_bits, saturate_bits=saturate_bits, timesteps=timesteps)
     report = Report(
         {
             "network": out.name,

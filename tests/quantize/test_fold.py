@@ -17,6 +17,7 @@ from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, intege
 from spikefold.quantize.schedules import fold_schedules
 from spikefold.quantize.widths import current_bounds, potential_bounds
 from tests.float_networks import CELLS, random_float_network
+from tests.float_networks import random_events as cell_events
 
 Rng = np.random.Generator
 
@@ -218,6 +219,40 @@ def test_what_is_sent_fits_its_bits_whatever_they_are(topology: str):
             network = fold(random_float_network(np.random.default_rng(seed), cell), graded_bits=graded_bits, gain_bits=gain_bits, form="B").network
             sent = [population.potential_bits for population in network.populations if population.output == "graded"]
             assert sent == [] or max(sent) <= (graded_bits if topology == "hybrid" else 16)
+
+
+@pytest.mark.parametrize(("neuron", "norm"), [("lif", "bntt"), ("lif", "tdbn"), ("srm", "psp-bn")])
+def test_an_early_exit_is_the_network_after_fewer_timesteps(neuron: str, norm: str):
+    cells = [cell for cell in CELLS if (cell.neuron, cell.norm, cell.coding) == (neuron, norm, "poisson") and cell.topology != "backres"]
+    flips, offsets = [], 0
+    for seed, cell in enumerate(cells * 2):
+        rng = np.random.default_rng(seed)
+        network = random_float_network(rng, cell, timesteps=8)
+        events = cell_events(rng, network, samples=4)
+        whole, cut = fold(network, form="B").network, fold(network, form="B", timesteps=5).network
+        assert (cut.timesteps, cut.timesteps_trained, whole.timesteps_trained) == (5, 8, 8)
+        expected, got = evaluate(network, events), evaluate(network.cut(5), events[:, :5])
+        assert all(np.array_equal(a[:, :5], b) for a, b in zip(expected.spikes, got.spikes, strict=True))
+        trace = reference.run(cut, events[:, :5])
+        spikes = dict(zip(trace.populations, trace.spikes, strict=True))
+        flips.append(np.mean([(spikes[layer.name] != fired).mean() for layer, fired in zip(network.layers, got.spikes, strict=True)]))
+        if cut.readout.decode == "potential":
+            # The offset is that of the exit step: what the bias has added up to by then.
+            last, unit = network.cut(5).layers[-1], cut.populations[-1].unit
+            bias = fold_schedules(last, 5, "B").bias[-1]
+            assert np.abs(cut.readout.offset * unit - bias).max() <= unit.max() / 2
+            offsets += 1
+    assert np.mean(flips) < 0.02
+    assert offsets >= 3
+
+
+def test_what_needs_all_timesteps_is_not_cut():
+    for coding, words in (("frames", "with frames coding a sample takes all of them"), ("sequence", "with sequence coding a sample takes all")):
+        cell = next(cell for cell in CELLS if cell.coding == coding)
+        with pytest.raises(FoldError, match=f"^timesteps: 3 of 4; {words}"):
+            fold(random_float_network(np.random.default_rng(0), cell, timesteps=4), timesteps=3)
+    with pytest.raises(FoldError, match=r"^timesteps: 17; the network has 16, and at least 1 is needed$"):
+        fold(random_network(np.random.default_rng(2), "bntt"), timesteps=17)
 
 
 def report(kind: str = "bntt", **options: Any):
