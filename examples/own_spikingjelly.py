@@ -61,7 +61,8 @@ def train(network: nn.Module) -> float:
     for _ in range(EPOCHS):
         for x, labels in batches(data, rng.permutation(len(data))):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x).mean(0) * 5, labels).backward()
+            loss = nn.functional.cross_entropy(network(x).mean(0) * 5, labels)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             functional.reset_net(network)
     network.eval()
