@@ -12,8 +12,8 @@ from torch import nn
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import Dataset
-from spikefold.quantize.float_file import save_float
 from spikefold.quantize.float_evaluation import float_accuracy
+from spikefold.quantize.float_file import save_float
 from spikefold.train.export import to_float_network
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate
 from spikefold.train.neurons import LIF

@@ -11,7 +11,7 @@ import resource
 import sys
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 
 MEMORY_BYTES = 4 << 30

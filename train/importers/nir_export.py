@@ -131,7 +131,7 @@ def _unsaid(network: FloatNetwork) -> list[str]:
 
 def _file(network: FloatNetwork, dt: float) -> bytes:
     """Return the bytes of the file."""
-    import nir  # type: ignore[import-untyped]
+    import nir
 
     nodes: dict[str, Any] = {"input": nir.Input(input_type=np.array(network.input.shape))}
     source = network.input.shape
