@@ -9,8 +9,8 @@ import torch
 
 from spikefold.data.datasets import load_dataset
 from spikefold.plot import evaluation_svg
-from spikefold.quantize.float_file import load_float
 from spikefold.quantize.float_evaluation import float_accuracy
+from spikefold.quantize.float_file import load_float
 from spikefold.train.errors import TrainError
 from spikefold.train.evaluation import evaluate, evaluate_network
 from spikefold.train.network import build_network
