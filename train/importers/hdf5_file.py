@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from spikefold.data.shown import shortened
 from spikefold.train.importers.errors import SourceError
 
-__all__ = ["FILE_BYTES_MAX", "parse_hdf5"]
+__all__ = ["FILE_BYTES_MAX", "decoded", "parse_hdf5"]
 
 FILE_BYTES_MAX = 1 << 28
 SECONDS = 120
@@ -42,7 +43,11 @@ def parse_hdf5(content: bytes, path: str) -> dict[str, Any]:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise SourceError(f"{path}: the process that read it ended with status {done.returncode}: {shortened(said, REASON_MAX)}")
-    result = json.loads(done.stdout)
+    return decoded(json.loads(done.stdout), path)
+
+
+def decoded(result: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return what the child wrote, with arrays for their base64, or raise its error."""
     if "error" in result:
         raise SourceError(f"{path}: {shortened(' '.join(result['error'].split()), REASON_MAX)}")
     return {name: _value(item) for name, item in result["content"].items()}

@@ -14,7 +14,7 @@ from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.hdf5_file import FILE_BYTES_MAX, parse_hdf5
 from spikefold.train.importers.parts import Float
 
-__all__ = ["METADATA", "NirChain", "NirNode", "parse_chain", "read_chain"]
+__all__ = ["METADATA", "NirChain", "NirNode", "chain_of", "parse_chain", "read_chain"]
 
 METADATA = "spikefold"
 """The name of this package's text in the metadata of a graph."""
@@ -65,7 +65,11 @@ def read_chain(path: Path) -> NirChain:
 
 def parse_chain(file: bytes, path: str) -> NirChain:
     """Return the graph in the bytes of a file, as :func:`read_chain` does; ``path`` names it in errors."""
-    content = parse_hdf5(file, path)
+    return chain_of(parse_hdf5(file, path), path)
+
+
+def chain_of(content: Mapping[str, Any], path: str) -> NirChain:
+    """Return the graph in what was read from a file."""
     version, graph = content.get("version"), content.get("node")
     if not isinstance(version, str) or not VERSIONS.fullmatch(version):
         raise SourceError(f"{path}: version {shown(version)}; a NIR file of a version 1 is expected")

@@ -98,8 +98,14 @@ def _reset(module: nn.Module) -> None:
 
 def prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Return a copy of ``module`` in evaluation mode, of ``dtype``, on the CPU; states that it still keeps are dropped first."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            raise SourceError(f"{name}: it has no values yet; a lazy module must have been called, or its weights loaded")
     _reset(module)
-    return copy.deepcopy(module).cpu().to(dtype).eval()
+    try:
+        return copy.deepcopy(module).cpu().to(dtype).eval()
+    except Exception as error:
+        raise SourceError(f"{type(module).__name__}: it cannot be copied: {reason(error)}") from error
 
 
 def choose_forward(module: nn.Module) -> Forward:

@@ -268,6 +268,23 @@ def test_the_module_is_left_as_it_was() -> None:
     assert module[1].weight.dtype == torch.float32
 
 
+def test_a_module_that_cannot_be_copied() -> None:
+    module = stepwise(leaky())
+    module.kept = module[1].weight * 2  # It holds a graph.
+    refused(module, "Sequential: it cannot be copied", "RuntimeError")
+    refused(nn.Sequential(nn.Flatten(), nn.LazyLinear(3), leaky()), "1.weight: it has no values yet")
+
+
+def test_containers_of_spikingjelly() -> None:
+    """Weights of all timesteps at once, [T N, ...], neurons of all, [T, N, ...], and parts that are called timestep by timestep."""
+    together = layer.SeqToANNContainer(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+    single = layer.MultiStepContainer(nn.Flatten(), nn.Linear(12, 3), neuron.IFNode())
+    module = nn.Sequential(together, neuron.LIFNode(v_threshold=0.2, step_mode="m"), single)
+    result = imported(module)
+    assert (result.forward, [layer_.name for layer_ in result.network.layers]) == ("sequence", ["0.0", "2.1"])
+    assert result.rates[0] > 0
+
+
 def test_as_many_samples_as_timesteps_or_one() -> None:
     for timesteps, samples in ((8, 8), (1, 1), (3, 3), (2, 9)):
         events = random_events(np.random.default_rng(1), CODING, timesteps, samples)

@@ -16,6 +16,7 @@ from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.records import pack
 from spikefold.train.importers import nir_graph
 from spikefold.train.importers.errors import SourceError
+from spikefold.train.importers.hdf5_file import decoded
 from spikefold.train.importers.modules import random_events
 from spikefold.train.importers.nir_export import export_nir, exported_network
 from spikefold.train.importers.nir_graph import read_chain
@@ -32,15 +33,9 @@ RULES = NirRules(dt=1e-4, compare="above", reset="hard")
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process for every file takes long; tests/train/importers/test_hdf5.py has those of the process itself."""
-    from spikefold.train.importers import hdf5_child, hdf5_file
+    from spikefold.train.importers import hdf5_child
 
-    def parse(content: bytes, path: str) -> dict[str, Any]:
-        result = hdf5_child.read(content)
-        if "error" in result:
-            raise SourceError(f"{path}: {result['error']}")
-        return {name: hdf5_file._value(item) for name, item in json.loads(json.dumps(result["content"])).items()}
-
-    monkeypatch.setattr(nir_graph, "parse_hdf5", parse)
+    monkeypatch.setattr(nir_graph, "parse_hdf5", lambda content, path: decoded(json.loads(json.dumps(hdf5_child.read(content))), path))
 
 
 def network(seed: int, **last: Any) -> FloatNetwork:
