@@ -42,15 +42,17 @@ def load_float(path: Path) -> FloatNetwork:
     return float_from_parts(*tensor_file.read(path), str(path))
 
 
-def float_from_parts(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], place: str) -> FloatNetwork:
-    """Return the float network in a file's header and tensors."""
+def float_from_parts(header: Mapping[str, Any], tensors: dict[str, npt.NDArray[Any]], place: str) -> FloatNetwork:
+    """Return the float network in a file's header and tensors; of these, what is in float32 is replaced by float64."""
     table = dict(body(header, KIND, place))
     check_version(table.pop("format_version", None), FLOAT_FORMAT_VERSION, place)
     for name, tensor in tensors.items():
         if tensor.ndim == 0:
             raise NetworkError(f"{place}: tensor {name!r} shape: []; it must have at least 1 axis")
-    wide = {name: tensor.astype(np.float64) if tensor.dtype == np.float32 else tensor for name, tensor in tensors.items()}
+        if tensor.dtype == np.float32:
+            # In its place, so that not both are kept: the network's own copy is the third.
+            tensors[name] = tensor.astype(np.float64)
     try:
-        return unpack(FloatNetwork, table, wide)
+        return unpack(FloatNetwork, table, tensors)
     except NetworkError as error:
         raise NetworkError(f"{place}: {error}") from error

@@ -137,6 +137,9 @@ def outcomes(name: str, seed: int, numbers: range) -> Iterator[Outcome]:
                 first += 1
                 if answer is None:
                     break
+            else:
+                # It has but its folder to remove.
+                process.join(ANSWER_SECONDS)
         except EOFError:
             process.join()
             yield _lost(first, f"its process ended with {process.exitcode}")

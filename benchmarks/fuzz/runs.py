@@ -92,14 +92,14 @@ def _differs(case: Case, result: tuple[Recipe, SpikingNetwork]) -> str:
 
 
 def _near(file: Parts, read: Parts) -> str:
-    """Compare as :func:`difference` does; a leak that is learned goes through a logit and back."""
+    """Compare as :func:`difference` does; a leak that is learned goes through a logit and back, and -0.0 is 0.0."""
 
     def rounded(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: rounded(item) for key, item in value.items()}
         if isinstance(value, list):
             return [rounded(item) for item in value]
-        return float(f"{value:.9g}") if isinstance(value, float) else value
+        return float(f"{value:.9g}") + 0.0 if isinstance(value, float) else value
 
     def near(tensors: Any) -> Any:
         return {name: tensor if "weights" in name else np.round(tensor.astype(np.float64), 9) for name, tensor in tensors.items()}
