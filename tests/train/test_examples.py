@@ -20,7 +20,7 @@ from spikefold.train.srm import SRM
 from spikefold.train.store import load_run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("digits", "fashion_mnist", "fashion_mnist_ecp5")
+NAMES = ("digits", "fashion_mnist", "fashion_mnist_bntt", "fashion_mnist_ecp5")
 
 
 def model(name: str) -> tuple[FloatNetwork, dict, Recipe]:

@@ -240,7 +240,7 @@ agd_stochmax_cifar10_vgg5 agd_stochmax_cifar10_vgg3x2_v2 hybrid_cifar10_vgg9 hyb
 
 def test_every_system_of_the_papers_has_a_recipe() -> None:
     names = [path.stem for path in list_recipes()]
-    assert names == sorted(["digits", "fashion_mnist", "fashion_mnist_ecp5", "fashion_mnist_srm", *PAPERS.split()])
+    assert names == sorted(["digits", "fashion_mnist", "fashion_mnist_bntt", "fashion_mnist_ecp5", "fashion_mnist_srm", *PAPERS.split()])
 
 
 @pytest.mark.parametrize("path", list_recipes(), ids=lambda path: path.stem)
