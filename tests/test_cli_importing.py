@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from spikefold.quantize.float_file import load_float
-
-pytest.importorskip("snntorch")
 from spikefold.cli import main
+from spikefold.quantize.float_file import load_float
 
 MODEL = """
 import snntorch
@@ -37,6 +35,7 @@ def spikefold(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
+    pytest.importorskip("snntorch")
     path = tmp_path / "model.py"
     path.write_text(MODEL, encoding="utf-8")
     return path
@@ -115,6 +114,7 @@ NIR_RULES = ("--dt", "1e-4", "--reset", "hard", "--compare", "above")
 @pytest.fixture
 def hard(tmp_path: Path) -> Path:
     """A float network that NIR can carry, made by import."""
+    pytest.importorskip("snntorch")
     path = tmp_path / "hard.py"
     path.write_text(MODEL.replace("init_hidden", "reset_mechanism='zero', init_hidden"), encoding="utf-8")
     out = tmp_path / "hard.safetensors"
