@@ -93,7 +93,7 @@ REFERENCE = (
               "potentials start from 0"),
     reference("reference-schedule", "state", "schedule[t if schedule", "schedule[t - 1 if schedule", "every schedule is late by one"),
     reference("reference-offset", "readout", "decoded.reshape(len(events), -1) + network.readout.offset",
-              "decoded", "the readout's offset is left out"),
+              "decoded.reshape(len(events), -1)", "the readout's offset is left out"),
     reference("reference-final", "readout", "kept[-1][:, -1] if", "kept[-1][:, 0] if", "the first potential is read out"),
     reference("reference-sops", "count", "pool((payload != 0)", "pool((payload > 0)", "negative events are no operations"),
     reference("reference-clamp-count", "count", "(clamped != value)", "(clamped < value)", "clamps at the lower end are not counted"),
