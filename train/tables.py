@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import spikefold
 from spikefold.data.errors import DataError
+from spikefold.data.shown import shown
 from spikefold.data.toml import read_toml
 from spikefold.train.errors import RecipeError
 from spikefold.train.recipe import parse_recipe
@@ -21,6 +22,8 @@ __all__ = ["Axis", "Choice", "Column", "Detail", "Figure", "PaperTable", "Row", 
 
 SHIPPED = Path(spikefold.__file__).parent / "examples" / "tables"
 ROWS_MAX = 1000
+LENGTH_MAX = 100
+"""Characters of a name or a label, which become parts of a folder's name."""
 
 Changes = dict[str, Any]
 Scale = Literal["small", "full"]
@@ -56,8 +59,8 @@ class Choice:
     full: Changes = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.label or not self.label.isprintable() or "|" in self.label:
-            raise RecipeError(f"label: {self.label!r}; it must be printable, with no |, and not empty")
+        if not 1 <= len(self.label) <= LENGTH_MAX or not self.label.isprintable() or "|" in self.label:
+            raise RecipeError(f"label: {shown(self.label)}; it must be printable, with no |, and of 1..{LENGTH_MAX} characters")
 
     def at(self, scale: Scale) -> tuple[Changes, Changes]:
         """Return what is changed at a scale, in order."""
@@ -118,14 +121,14 @@ class PaperTable:
     paper: tuple[Figure, ...] = ()
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.name):
-            raise RecipeError(f"name: {self.name!r}; it must be of the characters a-z, 0-9 and -")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.name) or len(self.name) > LENGTH_MAX:
+            raise RecipeError(f"name: {shown(self.name)}; it must be of the characters a-z, 0-9 and -, of at most {LENGTH_MAX}")
         for key, values in (("columns", self.columns), ("axes", tuple(axis.name for axis in self.axes))):
             if not values or len(set(values)) < len(values):
                 raise RecipeError(f"{key}: {list(values)}; at least one is needed, and no two may be the same")
         for key in ("name", "seed"):
             if (key in self.recipe) != (key == "seed"):
-                raise RecipeError(f"recipe: it must have a seed, and no name, which is that of the row; its keys are {', '.join(self.recipe)}")
+                raise RecipeError(f"recipe: it must have a seed, and no name, which is that of the row; its keys are {shown(list(self.recipe))}")
         if (count := prod(len(axis.choices) for axis in self.axes)) > ROWS_MAX:
             raise RecipeError(f"axes: they make {count} rows; at most {ROWS_MAX} are allowed")
         groups = set(product(*([choice.label for choice in axis.choices] for axis in self.axes if not axis.best)))
@@ -158,12 +161,12 @@ class PaperTable:
             labels = tuple(choice.label for choice in choices)
             name = "_".join(map(_slug, labels))
             if name in rows:
-                raise RecipeError(f"table {self.name!r}: the rows {rows[name].labels} and {labels} would both be called {name!r}")
+                raise RecipeError(f"table {self.name!r}: the rows {shown(rows[name].labels)} and {shown(labels)} would both be called {shown(name)}")
             recipe = {"name": f"{self.name} {name}", **self.recipe}
             for changes in (self.scale(scale).changes, *(changes for choice in choices for changes in choice.at(scale))):
                 recipe = _changed(recipe, changes)
             paper = {figure.column: figure.value for figure in self.figures(labels)}
-            rows[name] = Row(labels=labels, name=name, recipe=_text(recipe, f"table {self.name!r}, row {name!r} at scale {scale}"), paper=paper)
+            rows[name] = Row(labels=labels, name=name, recipe=_text(recipe, f"table {self.name!r}, row {shown(name)} at scale {scale}"), paper=paper)
         return tuple(rows.values())
 
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -276,7 +277,7 @@ def _differs(case: Case, result: Any) -> str:
     content = case.content(name)
     if kind == "pixels" and pixels is not None and name == ALONE:
         return "" if np.array_equal(found, pixels) else "the pixels are others than those that were written"
-    with Image.open(io.BytesIO(content)) as picture:
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as picture:
         colours = picture.convert("RGB")
     if name == ALONE_SQUARE:
         colours = colours.resize((SQUARE, SQUARE), Image.Resampling.BILINEAR, box=centre_square(*colours.size))
