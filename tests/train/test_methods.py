@@ -87,7 +87,8 @@ def test_method_learns_resumes_and_comes_back(tmp_path: Path, method: str) -> No
     assert found.accuracy > 0.6
     # Few timesteps tell little, as the paper says of conversion.
     assert found.accuracies[0] < found.accuracy - 0.1
-    assert json.loads((tmp_path / "whole" / "summary.json").read_text())["model"] == "weights.safetensors"
+    model = "model.safetensors" if method == "conversion" else "weights.safetensors"
+    assert json.loads((tmp_path / "whole" / "summary.json").read_text())["model"] == model
 
 
 def test_converted_thresholds_are_kept(tmp_path: Path) -> None:
