@@ -1,6 +1,6 @@
 """One comparison of two executions on a case, and the command that runs it over cases from a file.
 
-``python -m tests.equivalence.check reference|simulator|rtl CASES`` exits 0 where nothing differs, and prints ``difference: ...`` and
+``python -m tests.equivalence.check reference|simulator|graph|rtl CASES`` exits 0 where nothing differs, and prints ``difference: ...`` and
 exits 1 at the first case that does. The cases are pickled by the process that starts it, so that what is checked does not make its own cases.
 """
 
@@ -63,7 +63,16 @@ def check_rtl(case: Case, *, simulator: str = "icarus", stalled: bool = False) -
     return comparison, expected, got
 
 
-CHECKS: dict[str, Check] = {"reference": check_reference, "simulator": check_simulator, "rtl": check_rtl}
+def check_graph(case: Case) -> tuple[Comparison, Trace, Trace]:
+    """The simulator against the reference on a network that no core runs, without timing."""
+    from spikefold.sim.engine import Chip
+
+    expected = reference.run(case.network, case.events, potentials=True)
+    got = Chip(case.network, case.chip).run(case.events, potentials=True, timing=False)
+    return compare(expected, got), expected, got
+
+
+CHECKS: dict[str, Check] = {"reference": check_reference, "simulator": check_simulator, "graph": check_graph, "rtl": check_rtl}
 
 
 def main(name: str, path: str) -> int:

@@ -13,12 +13,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 import spikefold
+from spikefold.quantize import reference
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.fold import fold
 from tests.cases import CASES
 from tests.equivalence.mutations import MUTATIONS, Mutation
+from tests.float_networks import CELLS, Cell, random_events, random_float_network
 from tests.random_networks import Case, random_case
 
 __all__ = ["Outcome", "cases_for", "main", "run_mutation"]
@@ -33,6 +39,7 @@ RTL_CASES = (
     "three inferences start alike", "corners, padding 1, stride 2", "corners, padding 1, stride 1", "pooled payloads that cancel, and graded ones",
     "every field at its ends, soft", "scores of 33 bits",
 )  # fmt: skip
+GRAPH_NORMS = ("none", "bntt", "psp-bn")
 SECONDS_MAX = 600
 
 
@@ -54,7 +61,26 @@ def cases_for(check: str) -> list[Case]:
     """Return the cases of a check: the boundary vectors and random networks, few and lively ones for the hardware."""
     if check == "rtl":
         return [*(next(c for c in CASES if c.name == name) for name in RTL_CASES), *(random_case(seed, small=True) for seed in (1, 6))]
+    if check == "graph":
+        kept = [cell for cell in CELLS if cell.topology in ("residual", "hybrid") and cell.coding == "poisson" and cell.norm in GRAPH_NORMS]
+        return [graph_case(cell) for cell in kept]
     return [*CASES, *(random_case(seed, small=True) for seed in range(20 if check == "reference" else 10))]
+
+
+def graph_case(cell: Cell) -> Case:
+    """Return a folded network of ``cell``, small and lively; a first layer of srm neurons has a threshold that one of them just reaches."""
+    rng = np.random.default_rng(1)
+    network = random_float_network(rng, cell, timesteps=6)
+    integer, events = fold(network).network, random_events(rng, network, samples=2)
+    index = next((i for i, population in enumerate(integer.populations) if population.neuron == "srm"), None)
+    if index is not None:
+        # Nothing has fired before timestep 1, so there the potential does not depend on the threshold.
+        potentials = reference.run(integer, events, potentials=True).potentials
+        reached = np.full((1, 1), max(1, int(potentials[index][:, 1].max())))
+        populations = list(integer.populations)
+        populations[index] = replace(populations[index], threshold=reached)
+        integer = replace(integer, populations=tuple(populations))
+    return Case(name=str(cell), network=integer, chip=ChipConfig(name="none"), events=events)
 
 
 def run_mutation(mutation: Mutation, cases: Path) -> Outcome:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ["MUTATIONS", "TAGS", "Mutation"]
+__all__ = ["GRAPH_TAGS", "MUTATIONS", "TAGS", "Mutation"]
 
+GRAPH_TAGS = ("LINEAR", "SRM.1", "SRM.2", "SRM.3", "SRM.4", "SRM.5", "SRM.6a", "SRM.7a", "SRM.7b")
+"""Lines of what the reference and the simulator run, and the hardware not yet."""
 TAGS = ("LIF.1", "LIF.2a", "LIF.2b", "LIF.2c", "LIF.3", "LIF.4", "LIF.5a", "LIF.5b", "LIF.5c")
 
 
@@ -26,8 +28,10 @@ class Mutation:
     equivalent: str | None = None
 
 
-def reference(name: str, tag: str, old: str, new: str, why: str, *, file: str = "quantize/reference.py", equivalent: str | None = None) -> Mutation:
-    return Mutation(name=name, target="reference", file=file, tag=tag, old=old, new=new, why=why, equivalent=equivalent)
+def reference(
+    name: str, tag: str, old: str, new: str, why: str, *, file: str = "quantize/reference.py", check: str = "", equivalent: str | None = None
+) -> Mutation:
+    return Mutation(name=name, target="reference", file=file, tag=tag, old=old, new=new, why=why, check=check, equivalent=equivalent)
 
 
 def kernel(
@@ -237,4 +241,171 @@ RTL = (
     rtl("rtl-fetch", "timing", '                m.next = "SEND"', '                m.next = "FETCH"', "a word of spikes is dropped", file=EMITTER),
 )  # fmt: skip
 
-MUTATIONS: tuple[Mutation, ...] = (*REFERENCE, *KERNEL, *RTL)
+GRAPH = (
+    reference(
+        "graph-linear-remembers",
+        "LINEAR",
+        "leaked = load  # [LINEAR]",
+        "leaked = load + potential  # [LINEAR]",
+        "a linear neuron remembers",
+        check="graph",
+    ),
+    reference(
+        "graph-linear-sends-all",
+        "payload",
+        "np.where(fired, potential, 0) if",
+        "potential if",
+        "what is below the threshold is sent too",
+        check="graph",
+    ),
+    reference("graph-psp-late", "SRM.1", "decayed(psp + rise, falling)", "decayed(psp, falling) + rise", "the rise does not decay", check="graph"),
+    reference(
+        "graph-refractory-excites",
+        "SRM.2",
+        "clamp(psp + refractory, population)",
+        "clamp(psp - refractory, population)",
+        "a spike excites its neuron",
+        check="graph",
+    ),
+    reference(
+        "graph-strict",
+        "SRM.3",
+        "fired = summed >= at(population.threshold, t)  # [SRM.3]",
+        "fired = summed > at(population.threshold, t)  # [SRM.3]",
+        "a potential at its threshold does not fire",
+        check="graph",
+    ),
+    reference(
+        "graph-drive-decays",
+        "SRM.4",
+        "decayed(rise, rising) + drive",
+        "decayed(rise + drive, rising)",
+        "a spike's rise begins decayed",
+        check="graph",
+    ),
+    reference(
+        "graph-kick-of-silence",
+        "SRM.5",
+        "np.where(fired, at(population.decrement, t), 0)",
+        "np.where(~fired, at(population.decrement, t), 0)",
+        "silence is refractory",
+        check="graph",
+    ),
+    reference(
+        "graph-alpha-rise",
+        "SRM.6a",
+        "decayed(more[0], later[0]) - kick",
+        "decayed(more[0] - kick, later[0])",
+        "the kick decays at once",
+        check="graph",
+    ),
+    reference(
+        "graph-alpha-response",
+        "SRM.7a",
+        "decayed(refractory + more[0], recovering)",
+        "decayed(refractory, recovering) + more[0]",
+        "the response rises undecayed",
+        check="graph",
+    ),
+    reference(
+        "graph-exponential-response",
+        "SRM.7b",
+        "decayed(refractory - kick, recovering)",
+        "decayed(refractory, recovering) - kick",
+        "the response begins undecayed",
+        check="graph",
+    ),
+    reference(
+        "graph-decay-floors",
+        "decay",
+        "(state * decay + ((1 << DECAY_BITS) >> 1)) >> DECAY_BITS",
+        "(state * decay) >> DECAY_BITS",
+        "states decay to the floor",
+        file="quantize/widths.py",
+        check="graph",
+    ),
+    reference(
+        "graph-one-connection",
+        "connections",
+        "drive += (current[:, t] * gain",
+        "drive = (current[:, t] * gain",
+        "the last connection alone counts",
+        check="graph",
+    ),
+    kernel(
+        "graph-kernel-linear",
+        "LINEAR",
+        "leaked = load  # [LINEAR]",
+        "leaked = load + potential  # [LINEAR]",
+        "a linear neuron remembers",
+        check="graph",
+    ),
+    kernel(
+        "graph-kernel-identity",
+        "connections",
+        "scaled(np.int64(payloads[pixel, c]), gain[c]",
+        "scaled(np.int64(payloads[pixel, c]), gain[0]",
+        "the first channel's gain on all that is added",
+        check="graph",
+    ),
+    kernel(
+        "graph-kernel-drive-stays",
+        "bank",
+        "drive[pixel, c] = 0\n    return clamped\n\n\n@kernel\ndef decayed",
+        "drive[pixel, c] += 0\n    return clamped\n\n\n@kernel\ndef decayed",
+        "drives stay for the next step",
+        check="graph",
+    ),
+    kernel(
+        "graph-kernel-psp",
+        "SRM.1",
+        "decayed(states[1, pixel, c] + states[0, pixel, c], decays[1])",
+        "decayed(states[1, pixel, c], decays[1])",
+        "nothing rises",
+        check="graph",
+    ),
+    kernel("graph-kernel-sum", "SRM.2", "total = psp + states[2, pixel, c]", "total = psp", "nothing is refractory", check="graph"),
+    kernel(
+        "graph-kernel-threshold",
+        "SRM.3",
+        "fired = summed >= threshold[c]  # [SRM.3]",
+        "fired = summed >= threshold[0]  # [SRM.3]",
+        "the first channel's threshold throughout",
+        check="graph",
+    ),
+    kernel(
+        "graph-kernel-rise",
+        "SRM.4",
+        "decayed(states[0, pixel, c], decays[0]) + drive[pixel, c]",
+        "decayed(states[0, pixel, c], decays[1]) - drive[pixel, c]",
+        "events inhibit",
+        check="graph",
+    ),
+    kernel("graph-kernel-kick", "SRM.5", "kick = decrement[c] if fired else 0", "kick = decrement[c]", "silence is refractory too", check="graph"),
+    kernel(
+        "graph-kernel-alpha-rise",
+        "SRM.6a",
+        "decayed(states[3, pixel, c], decays[3]) - kick",
+        "decayed(states[3, pixel, c] - kick, decays[3])",
+        "the kick decays at once",
+        check="graph",
+    ),
+    kernel(
+        "graph-kernel-alpha-response",
+        "SRM.7a",
+        "decayed(states[2, pixel, c] + states[3, pixel, c], decays[2])",
+        "decayed(states[2, pixel, c], decays[2]) + states[3, pixel, c]",
+        "the response rises undecayed",
+        check="graph",
+    ),
+    kernel(
+        "graph-kernel-exponential",
+        "SRM.7b",
+        "decayed(states[2, pixel, c] - kick, decays[2])",
+        "decayed(states[2, pixel, c], decays[2]) - kick",
+        "the response begins undecayed",
+        check="graph",
+    ),
+)
+
+MUTATIONS: tuple[Mutation, ...] = (*REFERENCE, *KERNEL, *GRAPH, *RTL)
