@@ -30,6 +30,10 @@ def structure(table: Mapping[str, Any], kind: type[T], place: str) -> T:
         raise RecipeError(f"{place}: {where.removeprefix(ROOT).removeprefix('.') or 'top level'}: {shortened(reason, REASON_MAX)}") from error
 
 
+FLOAT_EXACT = 1 << 53
+"""Up to here every integer is a float."""
+
+
 @cache
 def _converter() -> Any:
     """Return a converter that takes only what TOML itself says is a number, a text, a truth value or a list."""
@@ -54,8 +58,8 @@ def _is_tuple(kind: Any) -> bool:
 
 def _exactly(kind: type[Any], words: str) -> Callable[[object, object], object]:
     def hook(value: object, _: object) -> object:
-        # Not isinstance: true is an int to Python. A number without a point is a float's value too.
-        if type(value) is kind or (kind is float and type(value) is int):
+        # Not isinstance: true is an int to Python. A number without a point is a float's value too, where a float can hold it.
+        if type(value) is kind or (kind is float and type(value) is int and abs(value) <= FLOAT_EXACT):
             return kind(value)
         raise RecipeError(f"{value!r}; it must be {words}")
 

@@ -181,6 +181,7 @@ def test_conversion_is_read() -> None:
         ("epochs = 3", 'epochs = 3\nloss = "spike_count"\nclassifier = "stochmax"', "label_smoothing and the classifier 'stochmax' belong to"),
         ("epochs = 3", "epochs = 3\namsgrad = true", "train amsgrad: true; only adam and adamw take it, this is sgd"),
         ("epochs = 3", "epochs = 3\nfalse_rate = 0.2", r"train false_rate: 0\.2; it must be below true_rate, 0\.2"),
+        ("learning_rate = 0.1", "learning_rate = 9007199254740993", r"train\.learning_rate: 9007199254740993; it must be a number"),
         ("epochs = 3", "epochs = 3\nlabel_smoothing = 1", r"train label_smoothing: 1\.0"),
         ("epochs = 3", 'epochs = 3\nmethod = "stdp"', r"train method: 'stdp'; the table \[stdp\] belongs to the method 'stdp'"),
         ("epochs = 3", 'epochs = 3\nmethod = "conversion"', r"train method: 'conversion'; the table \[conversion\] belongs"),
