@@ -112,7 +112,7 @@ def describe(core: Core) -> dict[str, object]:
         "weight_bits": layer.weight_bits,
         "current_bits": layer.connection.current_bits,
         "potential_bits": layer.population.potential_bits,
-        "gain": "unit" if layer.connection.unit_gain else "multiplier",
+        "gain": "unit" if layer.connection.unit_gain else "multiplier" if layer.gain_code is None else "shifts",
         "reset": layer.population.reset,
         "leak": layer.population.leak_kind,
         "saturates": layer.population.saturate,

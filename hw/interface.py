@@ -31,7 +31,7 @@ class Interface:
 
     def __init__(self, network: Network, chip: ChipConfig) -> None:
         self.network = network
-        self.layers = [LayerConfig(network=network, plan=plan, queue_depth=chip.event_queue_depth) for plan in place(network, chip)]
+        self.layers = [LayerConfig(network=network, plan=plan, chip=chip) for plan in place(network, chip)]
 
     @property
     def depth(self) -> int:

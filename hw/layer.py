@@ -8,9 +8,11 @@ from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from spikefold.hw.memory import Rom
+from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Connection, Network, Population
 from spikefold.quantize.parameters import NEURON_PARAMETERS, Parameter, layer_parameters
 from spikefold.quantize.placement import CorePlan
+from spikefold.quantize.power_terms import TermCode
 from spikefold.quantize.widths import address_bits, score_bits
 
 __all__ = ["LayerConfig", "Schedule", "event_layout"]
@@ -26,11 +28,11 @@ def event_layout(shape: tuple[int, int, int], payload_bits: int) -> data.StructL
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerConfig:
-    """One layer as hardware sees it: network, plan and queue depth. Every width of a core is taken from here."""
+    """One layer as hardware sees it: network, plan and chip. Every width of a core is taken from here."""
 
     network: Network
     plan: CorePlan
-    queue_depth: int
+    chip: ChipConfig
 
     @property
     def connection(self) -> Connection:
@@ -41,6 +43,11 @@ class LayerConfig:
     def population(self) -> Population:
         """The layer's neurons."""
         return self.network.populations[self.plan.index]
+
+    @property
+    def gain_code(self) -> TermCode | None:
+        """How the memories hold the gains where the chip shifts and adds; None where it multiplies."""
+        return TermCode.of(self.connection.gain, self.chip.gain_terms) if self.chip.gain_terms else None
 
     @property
     def is_last(self) -> bool:
@@ -115,7 +122,7 @@ class Schedule:
 
     def __init__(self, layer: LayerConfig) -> None:
         self.layer = layer
-        self.parameters = layer_parameters(layer.network, layer.plan.index)
+        self.parameters = layer_parameters(layer.network, layer.plan.index, layer.chip.gain_terms)
         self.roms: dict[str, Rom] = {}
         for axes in ("t", "c", "tc"):
             held = {name: parameter for name, parameter in self.parameters.items() if parameter.axes == axes}

@@ -1,11 +1,12 @@
 """The neuron step in hardware: the same lines as reference and kernel, in a pipeline of three registers.
 
 The first holds the products, the second the drive and the leaked potential, the third the clamped sum; what follows compares and
-resets. The unit gain of folded static norms has no multiplier, a constant shift is wiring, and a clamp exists only where a width is not proven.
+resets. The unit gain of folded static norms has no multiplier, nor has any gain of a chip that shifts and adds; a constant shift is wiring, and
+a clamp exists only where a width is not proven.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.layer import LayerConfig
@@ -57,7 +58,7 @@ class NeuronStep(wiring.Component):
         if self.layer.connection.unit_gain:
             scaled, shift = register(self.current, "scaled"), 0
         else:
-            scaled, shift = register(self.current * parameter("gain", 0), "scaled"), parameter("gain_shift", 1)
+            scaled, shift = register(self.product(m, parameter("gain", 0)), "scaled"), parameter("gain_shift", 1)
         drive = register((scaled + ((1 << shift) >> 1)) >> shift, "drive")  # [LIF.1]
         if population.leak_kind == "none":
             leaked = register(register(self.previous, "kept"), "leaked")  # [LIF.2a]
@@ -77,6 +78,20 @@ class NeuronStep(wiring.Component):
         else:
             m.d.comb += self.potential.eq(summed)  # [LIF.5c]
         return m
+
+    def product(self, m: Module, gain: Value | int) -> Value:
+        """Return the current times the gain: by a multiplier, or by shifts that are added up."""
+        code = self.layer.gain_code
+        if code is None:
+            return self.current * gain
+        term = data.StructLayout({"exponent": unsigned(code.exponent_bits), "negative": 1, "present": 1})
+        terms = Signal(data.ArrayLayout(term, code.terms), name="gain_terms")
+        m.d.comb += terms.as_value().eq(gain)
+        total: Value = Const(0)
+        for place in range(code.terms):
+            shifted = self.current << terms[place].exponent
+            total = total + Mux(terms[place].present, Mux(terms[place].negative, -shifted, shifted), 0)
+        return total
 
     def fit(self, m: Module, value: Value, name: str) -> Value:
         """Return ``value`` in the potential's width: clamped where the network saturates, cut where the width is proven."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from spikefold.data.errors import ChipError, DataError
 from spikefold.data.shown import shown
 from spikefold.data.toml import read_toml
+from spikefold.quantize.power_terms import TERMS_MAX
 
 __all__ = ["ChipConfig", "load_chip"]
 
@@ -16,6 +17,8 @@ class ChipConfig:
 
     ``lanes`` neurons are served in a clock cycle by each engine of a core; ``event_queue_depth`` events wait at its input. Block RAMs
     and multipliers are those of the whole device (0: no such limit); a block RAM holds ``block_ram_bits`` and is at most ``block_ram_width`` wide.
+    With ``gain_terms`` of 1 or 2 cores have so many shifters in the place of the gain's multiplier, and take gains that are sums of so many
+    signed powers of two.
     """
 
     name: str = "default"
@@ -32,12 +35,14 @@ class ChipConfig:
     block_ram_bits: int = 18432
     block_ram_width: int = 36
     multipliers: int = 0
+    gain_terms: int = 0
 
     def __post_init__(self) -> None:
         limits = {
             "cores": (1, 4096), "lanes": (1, 64), "event_queue_depth": (1, 1024), "axons_per_core": (1, 1 << 24), "neurons_per_core": (1, 1 << 24),
             "weight_bits_per_core": (1, 1 << 40), "schedule_bits_per_core": (1, 1 << 40), "potential_bits": (2, 32), "current_bits": (1, 32),
             "block_rams": (0, 1 << 20), "block_ram_bits": (256, 1 << 20), "block_ram_width": (1, 256), "multipliers": (0, 1 << 20),
+            "gain_terms": (0, TERMS_MAX),
         }  # fmt: skip
         if not isinstance(self.name, str) or not self.name or not self.name.isprintable():
             raise ChipError(f"chip name: {shown(self.name)}; it must be a text without control characters")

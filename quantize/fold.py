@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from spikefold.data.errors import FoldError, NetworkError
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork
+from spikefold.quantize.fold_options import FoldOptions
 from spikefold.quantize.folded_layer import (
-    FoldOptions,
     Incoming,
     Source,
     StoredWeights,
@@ -41,13 +41,14 @@ from spikefold.quantize.network import (
     Weights,
     signed_range,
 )
+from spikefold.quantize.power_terms import TERMS_MAX
 from spikefold.quantize.rounding import LeakCode, integer_leak, to_int, weight_error, weight_steps
 from spikefold.quantize.schedules import Form, Schedules, fold_schedules
 from spikefold.quantize.steps import Steps, check_steps, choose_steps, counted
 from spikefold.quantize.widths import bits_for
 from spikefold.quantize.windows import Shape
 
-__all__ = ["FoldResult", "LayerReport", "fold"]
+__all__ = ["FoldResult", "LayerCounts", "LayerReport", "fold"]
 
 Float = npt.NDArray[np.float64]
 
@@ -85,12 +86,21 @@ class LayerReport:
     leak_error: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerCounts:
+    """What a count of a layer's current is in the float layer: of the weighted sum, before its normalisation, [C], and of the drive, [T, C]."""
+
+    current: Float
+    drive: Float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldResult:
-    """The integer network and a report a layer."""
+    """The integer network, a report a layer, and what the counts of each layer mean, by its name."""
 
     network: Network
     layers: tuple[LayerReport, ...]
+    counts: Mapping[str, LayerCounts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,6 +115,7 @@ class _Drive:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _FoldedLayer:
     stored: StoredWeights
+    counts: LayerCounts
     connections: tuple[Connection, ...]
     populations: tuple[Population, ...]
     sends: Source
@@ -119,6 +130,7 @@ def fold(
     form: Literal["auto", "B", "C"] = "auto",
     weight_bits: int | Mapping[str, int] = 8,
     gain_bits: int = GAIN_BITS,
+    gain_terms: int = 0,
     graded_bits: int = GRADED_BITS,
     potential_bits_limit: int = 24,
     saturate_bits: int | None = None,
@@ -129,7 +141,8 @@ def fold(
     ``form`` says how the leak is kept: ``B`` in hardware, ``C`` in the schedules. ``auto`` takes B where the normalisation does not change over
     time (its gain folds into the weights, and no multiplier remains) and else C where its proven width is within
     ``potential_bits_limit``; otherwise B, at its proven width. With ``saturate_bits`` a potential that needs more clamps there instead.
-    ``weight_bits`` are for all layers, or for some by name and 8 for the others. What ReLU neurons send takes ``graded_bits``.
+    ``weight_bits`` are for all layers, or for some by name and 8 for the others. With ``gain_terms`` of 1 or 2 every gain is a sum of at
+    most so many signed powers of two, which needs no multiplier; with 0 it is any integer. What ReLU neurons send takes ``graded_bits``.
     ``timesteps`` fewer than the network was trained with end it earlier, an early exit (Kim and Panda 2021): schedules are cut, and a
     readout's offset is that of the last timestep left.
 
@@ -140,6 +153,7 @@ def fold(
     limits = {
         **{f"weight_bits{f' of {name!r}' if name else ''}": (bits, 2, 8) for name, bits in _given(weight_bits).items()},
         "gain_bits": (gain_bits, 2, 16),
+        "gain_terms": (gain_terms, 0, TERMS_MAX),
         "graded_bits": (graded_bits, 2, GRADED_BITS_MAX),
         "potential_bits_limit": (potential_bits_limit, 2, POTENTIAL_BITS_MAX),
     }
@@ -158,7 +172,8 @@ def fold(
         raise FoldError(f"network timesteps: {network.timesteps}; at most {TIMESTEPS_MAX} can be folded, so train with fewer")
     bits = layer_bits(network, weight_bits)
     options = FoldOptions(
-        weight_bits=WEIGHT_BITS, gain_bits=gain_bits, graded_bits=graded_bits, saturate_bits=saturate_bits, timesteps=network.timesteps
+        weight_bits=WEIGHT_BITS, gain_bits=gain_bits, gain_terms=gain_terms, graded_bits=graded_bits, saturate_bits=saturate_bits,
+        timesteps=network.timesteps,
     )  # fmt: skip
     folder = _Folder(network, form, potential_bits_limit, bits, options)
     for layer, shape in zip(network.layers, network.shapes(), strict=True):
@@ -178,7 +193,7 @@ def fold(
         populations=tuple(p for f in folded for p in f.populations),
         readout=Readout(decode=network.readout, offset=_offset(network, folded[-1])),
     )
-    return FoldResult(network=integer, layers=tuple(f.report for f in folded))
+    return FoldResult(network=integer, layers=tuple(f.report for f in folded), counts={f.report.name: f.counts for f in folded})
 
 
 def _given(weight_bits: int | Mapping[str, int]) -> Mapping[str, int]:
@@ -274,13 +289,14 @@ class _Folder:
         shift = layer.drive_shift if inherited is None else layer.drive_shift + inherited
         if layer.neuron == "relu" or layer.name in self.tapped:
             return self._fold_drive(layer, shape, schedules, leak, added, shift, reason, options)
-        stored, steps = self._weights(layer, schedules, leak, options)
+        stored, steps, current = self._weights(layer, schedules, leak, options)
         incoming = [weighted(layer, layer.name, self.source, stored, steps.gain, steps.exponent, options)]
         if added is not None:
             incoming.append(identity(layer.name, added, schedules.added * added.value / steps.potential, options))
         population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options)
         return _FoldedLayer(
-            stored=stored, connections=tuple(one.connection for one in incoming), populations=(population,), sends=_spikes(layer.name), drive=None,
+            stored=stored, counts=_counts(incoming[0], population, schedules, current),
+            connections=tuple(one.connection for one in incoming), populations=(population,), sends=_spikes(layer.name), drive=None,
             offset=in_counts(layer, "bias", -schedules.load[-1], steps.potential) if layer.reset == "none" else np.zeros(shape[0]),
             report=self._report(layer, schedules, leak, stored, incoming, population, proven, reason, options),
         )  # fmt: skip
@@ -299,16 +315,18 @@ class _Folder:
         drive, into, sends = graded_population(layer, name, shape, self.source, stored, unit, added, shift if relu else None, options)
         connections, populations = tuple(one.connection for one in into), (drive,)
         report = self._report(layer, schedules, leak, stored, into, drive, drive.potential_bits, reason, options)
+        counts = _counts(into[0], drive, schedules, unit)
         if relu:
             return _FoldedLayer(
-                stored=stored, connections=connections, populations=populations, sends=sends, drive=None, offset=np.zeros(shape[0]), report=report
+                stored=stored, counts=counts, connections=connections, populations=populations, sends=sends, drive=None,
+                offset=np.zeros(shape[0]), report=report,
             )  # fmt: skip
-        steps = choose_steps(layer, np.zeros((shape[0], 1)), schedules.added + np.zeros(shape[0]), leak, options.weight_bits, options.gain_bits)
+        steps = choose_steps(layer, np.zeros((shape[0], 1)), schedules.added + np.zeros(shape[0]), leak, options)
         incoming = [identity(layer.name, sends, schedules.added * sends.value / steps.potential, options)]
         population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options)
         return _FoldedLayer(
-            stored=stored, connections=(*connections, incoming[0].connection), populations=(*populations, population), sends=_spikes(layer.name),
-            drive=_Drive(source=sends, shift=shift, layer=layer), offset=np.zeros(shape[0]),
+            stored=stored, counts=counts, connections=(*connections, incoming[0].connection), populations=(*populations, population),
+            sends=_spikes(layer.name), drive=_Drive(source=sends, shift=shift, layer=layer), offset=np.zeros(shape[0]),
             report=self._report(layer, schedules, leak, stored, [*into, *incoming], population, proven, reason, options),
         )  # fmt: skip
 
@@ -345,27 +363,27 @@ class _Folder:
         check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
         return np.asarray(weights)
 
-    def _weights(self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, options: FoldOptions) -> tuple[StoredWeights, Steps]:
-        """Return a layer's weights in counts, and the steps of its potential."""
+    def _weights(self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, options: FoldOptions) -> tuple[StoredWeights, Steps, Float]:
+        """Return a layer's weights in counts, the steps of its potential, and what a count of the current is (:class:`FoldResult`)."""
         gain: Float | None = schedules.gain
-        bits = (options.weight_bits, options.gain_bits)
         if layer.name in self.sharing:
             stored = self._stored(layer, options)
             unit = stored.steps * (self.source.value / layer.pool**2)
-            steps = choose_steps(layer, layer.weights, None if (schedules.gain == 1).all() else gain, leak, *bits, unit=unit)
+            steps = choose_steps(layer, layer.weights, None if (schedules.gain == 1).all() else gain, leak, options, unit=unit)
             check_steps(layer, steps)
-            return stored, steps
+            return stored, steps, unit
         weights = self._scaled(layer)
+        inside = np.ones(1)
         if len(schedules.gain) == 1:
             # A constant gain, its sign included, is part of the weights: hardware needs no multiplier.
-            gain = None
+            gain, inside = None, np.where(schedules.gain[0] == 0, 1.0, schedules.gain[0])
             with np.errstate(over="ignore", invalid="ignore"):
                 weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
             check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            steps = choose_steps(layer, weights, gain, leak, *bits)
+            steps = choose_steps(layer, weights, gain, leak, options)
         check_steps(layer, steps)
-        return StoredWeights.of(layer.name, weights, steps.weight, options.weight_bits), steps
+        return StoredWeights.of(layer.name, weights, steps.weight, options.weight_bits), steps, steps.weight / inside
 
     def _report(
         self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, stored: StoredWeights, incoming: list[Incoming], population: Population,
@@ -384,6 +402,11 @@ class _Folder:
         for name in ("step", "weight_error", "gain_error", "leak_error"):
             check_finite(layer, name, np.array(getattr(report, name)), "a gamma, or weights, nearer to 1")
         return report
+
+
+def _counts(incoming: Incoming, population: Population, schedules: Schedules, current: Float) -> LayerCounts:
+    connection = incoming.connection
+    return LayerCounts(current=current, drive=connection.gain / 2.0**connection.gain_shift * population.unit * schedules.scale)
 
 
 def _spikes(name: str) -> Source:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from spikefold.data.errors import FoldError
 from spikefold.quantize.float_network import PSP_NORMS, FloatLayer
+from spikefold.quantize.fold_options import FoldOptions
 from spikefold.quantize.network import (
     CURRENT_BITS_MAX,
     GRADED_BITS_MAX,
@@ -25,21 +26,10 @@ from spikefold.quantize.steps import counted
 from spikefold.quantize.widths import DECAY_BITS, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
 from spikefold.quantize.windows import Shape
 
-__all__ = ["FoldOptions", "Incoming", "Source", "StoredWeights", "graded_population", "identity", "neurons", "store_shared", "weighted"]
+__all__ = ["Incoming", "Source", "StoredWeights", "graded_population", "identity", "neurons", "store_shared", "weighted"]
 
 Float = npt.NDArray[np.float64]
 NEVER = 1 << 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoldOptions:
-    """The widths that a fold may use."""
-
-    weight_bits: int
-    gain_bits: int
-    graded_bits: int
-    saturate_bits: int | None
-    timesteps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +95,7 @@ def weighted(
     if gain is None:
         counts, shift, error = np.full((1, 1), 1 << exponent, np.int64), 0, 0.0
     else:
-        counts, shift, error = integer_gain(gain, options.gain_bits)
+        counts, shift, error = integer_gain(gain, options.gain_bits, options.gain_terms)
     low, high = weighted_bounds(stored.tensor, layer.pool, source.least, source.most)
     current_bits = bits_for(int(low.min()), int(high.max()))
     if current_bits > CURRENT_BITS_MAX:
@@ -122,7 +112,7 @@ def weighted(
 
 def identity(target: str, source: Source, gain: Float, options: FoldOptions) -> Incoming:
     """Return the connection that adds each payload of ``source`` to the neuron in its place; ``gain`` [T or 1, C or 1] is in counts."""
-    counts, shift, error = integer_gain(gain, options.gain_bits)
+    counts, shift, error = integer_gain(gain, options.gain_bits, options.gain_terms)
     connection = Connection(
         source=source.name, target=target, kind="identity", weights="", payload_bits=source.payload_bits,
         current_bits=bits_for(source.least, source.most), gain=collapse(counts), gain_shift=np.full((1, 1), shift),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from spikefold.quantize.network import Int, Network
+from spikefold.quantize.power_terms import TermCode
 from spikefold.quantize.rounding import collapse
 from spikefold.quantize.widths import bits_for
 
@@ -40,12 +41,13 @@ class Parameter:
         return None if self.axes else int(self.values[0, 0])
 
 
-def layer_parameters(network: Network, index: int) -> dict[str, Parameter]:
-    """Return the parameters that layer ``index`` uses, by name."""
+def layer_parameters(network: Network, index: int, gain_terms: int) -> dict[str, Parameter]:
+    """Return the parameters that layer ``index`` uses, by name; with ``gain_terms`` its gain as a :class:`TermCode`."""
     connection, population = network.connections[index], network.populations[index]
     schedules = {"threshold": population.threshold, "initial": population.initial[None]}
     if not connection.unit_gain:
-        schedules |= {"gain": connection.gain, "gain_shift": connection.gain_shift}
+        gain = TermCode.of(connection.gain, gain_terms).encode(connection.gain) if gain_terms else connection.gain
+        schedules |= {"gain": gain, "gain_shift": connection.gain_shift}
     if population.leak_kind == "multiply":
         schedules["leak"] = population.leak
     if population.reset == "soft":

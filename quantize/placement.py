@@ -15,6 +15,7 @@ import numpy.typing as npt
 from spikefold.data.errors import ChipError
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import INPUT, Connection, Int, Network
+from spikefold.quantize.power_terms import term_count
 from spikefold.quantize.resources import block_rams, core_memories, multipliers
 
 __all__ = ["CorePlan", "beyond_cores", "place", "plan_connection"]
@@ -135,6 +136,11 @@ def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
     shared = {"block_rams": 0, "multipliers": 0}
     for connection, population in zip(network.connections, network.populations, strict=True):
         channels, height, width = population.shape
+        if chip.gain_terms and (need := term_count(connection.gain)) > chip.gain_terms:
+            raise ChipError(
+                f"layer {population.name!r} gain: a sum of {need} powers of two; chip {chip.name!r} shifts and adds {chip.gain_terms}, "
+                f"so quantize with gain_terms {chip.gain_terms}"
+            )
         # Before the plan, whose tables and images grow with the layer.
         neurons = height * width * -(-channels // chip.lanes) * chip.lanes
         check_limits(chip, population.name, {"axons_per_core": math.prod(network.source(connection).shape), "neurons_per_core": neurons})
@@ -148,7 +154,7 @@ def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
         }
         check_limits(chip, population.name, needs)
         shared["block_rams"] += sum(block_rams(memory, chip) for memory in memories)
-        shared["multipliers"] += multipliers(network, plan)
+        shared["multipliers"] += multipliers(network, plan, chip)
         for name, need in shared.items():
             limit = getattr(chip, name)
             if 0 < limit < need:

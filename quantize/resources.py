@@ -37,7 +37,7 @@ def core_memories(network: Network, plan: "CorePlan", chip: ChipConfig) -> tuple
     """Return the memories of one core."""
     index, lanes = plan.index, plan.lanes
     connection, population = network.connections[index], network.populations[index]
-    parameters = layer_parameters(network, index)
+    parameters = layer_parameters(network, index, chip.gain_terms)
     last = index == len(network.populations) - 1
     source_bits = sum(address_bits(size) for size in plan.source_shape) + (network.input.payload_bits if index == 0 else 0)
     waiting = lanes * (1 + score_bits(network)) if last else lanes + sum(address_bits(size) for size in plan.shape)
@@ -80,16 +80,16 @@ def block_rams(memory: Memory, chip: ChipConfig) -> int:
     return best
 
 
-def multipliers(network: Network, plan: "CorePlan") -> int:
+def multipliers(network: Network, plan: "CorePlan", chip: ChipConfig) -> int:
     """Return the multipliers of a core, estimated: a lane's gain, its leak, and graded payloads, each as wide as its operands."""
     connection, population = network.connections[plan.index], network.populations[plan.index]
-    parameters = layer_parameters(network, plan.index)
+    parameters = layer_parameters(network, plan.index, chip.gain_terms)
 
     def wide(bits: int) -> int:
         return -(-bits // MULTIPLIER_WIDTH)
 
     lane = 0
-    if "gain" in parameters:
+    if "gain" in parameters and not chip.gain_terms:
         lane += wide(connection.current_bits) * wide(parameters["gain"].bits + (not parameters["gain"].signed))
     if "leak" in parameters:
         lane += wide(population.potential_bits) * wide(parameters["leak"].bits + 1)

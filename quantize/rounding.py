@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.quantize.network import Int
+from spikefold.quantize.power_terms import nearest_terms
 
 __all__ = ["LeakCode", "collapse", "integer_gain", "integer_leak", "integer_threshold", "integer_weights", "to_int", "weight_error", "weight_steps"]
 
@@ -95,17 +96,24 @@ def integer_leak(leak: Float, timesteps: int) -> LeakCode:
     return LeakCode(kind="multiply", leak=counts, frac_bits=frac_bits, error=error, stuck=horizon / 2)
 
 
-def integer_gain(gain: Float, bits: int) -> tuple[Int, int, float]:
+def integer_gain(gain: Float, bits: int, terms: int = 0) -> tuple[Int, int, float]:
     """Return (gain, shift, error): ``gain / 2**shift`` with the largest one using ``bits`` signed bits.
 
-    The error is the largest over the timesteps of the largest difference, relative to that timestep's largest gain.
+    With ``terms`` each gain is a sum of at most so many signed powers of two. The error is the largest over the timesteps of the
+    largest difference, relative to that timestep's largest gain.
     """
     most = (1 << (bits - 1)) - 1
     largest = float(np.abs(gain).max())
     if largest == 0:
         return np.zeros(gain.shape, np.int64), 0, 0.0
     shift = int(np.clip(np.floor(np.log2(most / largest)), 0, 31))
-    counts = np.clip(to_int(gain * 2.0**shift), -most, most)
+    if terms:
+        counts = nearest_terms(gain * 2.0**shift, terms, bits)
+        if shift and np.abs(counts).max() > most:
+            shift -= 1
+            counts = nearest_terms(gain * 2.0**shift, terms, bits - 1)
+    else:
+        counts = np.clip(to_int(gain * 2.0**shift), -most, most)
     # Fraction bits that no gain has are dropped: the same drive from fewer bits, and a gain of 1 that is seen to be one.
     while shift and not (counts & 1).any():
         counts, shift = counts >> 1, shift - 1

@@ -1,13 +1,15 @@
 """What one count means: the steps of a layer's weights and potential, and the gain between them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError
 from spikefold.quantize.float_network import FloatLayer
-from spikefold.quantize.rounding import LeakCode, weight_steps
+from spikefold.quantize.fold_options import FoldOptions
+from spikefold.quantize.rounding import LeakCode, integer_gain, weight_steps
 
 __all__ = ["Steps", "check_steps", "choose_steps", "counted"]
 
@@ -26,6 +28,8 @@ STUCK_PART = 8
 """Rounding may keep at most this fraction (1/8) of the threshold from leaking."""
 READOUT_PEAKS = 8
 """The potential of an integrating readout, in largest weights, that its leak must resolve."""
+STRETCHES = 32
+"""How finely a constant between 1 and 2 is searched that brings gains near to powers of two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,17 +47,15 @@ def counted(steps: Float) -> Float:
     return np.where(steps > 0, steps, 1.0)
 
 
-def choose_steps(
-    layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, weight_bits: int, gain_bits: int, unit: Float | None = None
-) -> Steps:
+def choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, options: FoldOptions, unit: Float | None = None) -> Steps:
     """Choose the steps of weights and potential; ``gain`` is None where it is already in the weights, or 1.
 
     ``unit`` [C] is the step of weights that are in counts already.
     """
-    steps = weight_steps(weights, weight_bits) if unit is None else unit
+    steps = weight_steps(weights, options.weight_bits) if unit is None else unit
     if layer.reset == "none":
         ones = np.ones((1, len(steps)))
-        return _readout_steps(weights, steps, gain if unit is None or gain is not None else ones, leak, weight_bits, gain_bits)
+        return _readout_steps(weights, steps, gain if unit is None or gain is not None else ones, leak, options, stored=unit is not None)
     reference = np.broadcast_to(np.abs(layer.threshold), steps.shape)
     if gain is not None:
         largest = np.abs(gain).max(0)
@@ -63,7 +65,10 @@ def choose_steps(
         ranged = np.clip(steps * largest, reference / max(THRESHOLD_COUNTS_MOST, needed), reference / needed)
         potential = np.where(reference > 0, ranged, potential)
         # The gain from one count of the current to counts of the potential must fit its bits.
-        potential = np.maximum(potential, steps * largest / ((1 << (gain_bits - 1)) - 1))
+        potential = np.maximum(potential, steps * largest / ((1 << (options.gain_bits - 1)) - 1))
+        if options.gain_terms:
+            # A channel's own constant costs nothing: the coarser step is the one whose gains lie nearest to powers of two.
+            potential = potential * _stretch(gain * step / potential, -1, options)
         return Steps(weight=step, potential=potential, gain=gain * step / potential, exponent=0)
     if not reference.any():
         return Steps(weight=counted(steps), potential=counted(steps), gain=None, exponent=0)
@@ -73,22 +78,26 @@ def choose_steps(
         steps = np.where(steps > 0, np.maximum(steps, reference * 2.0**-16), reference / THRESHOLD_COUNTS)
         subtracted = np.broadcast_to(np.abs(layer.subtracted), steps.shape)
         counts = np.floor(subtracted / steps)
-        if layer.reset == "soft" and weight_bits >= 6:
+        if layer.reset == "soft" and options.weight_bits >= 6:
             # A decrement that is a whole number of steps does not drift from spike to spike; the weights round to the new step.
             steps = np.where(counts >= SNAPPED_COUNTS, subtracted / np.maximum(counts, 1), steps)
     needed = max(UNIT_GAIN_COUNTS, STUCK_PART * leak.stuck)
     counts = reference / steps
-    exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), gain_bits)
+    exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), options.gain_bits)
     return Steps(weight=steps, potential=steps / 2.0**exponent, gain=None, exponent=exponent)
 
 
-def _readout_steps(weights: Float, steps: Float, gain: Float | None, leak: LeakCode, weight_bits: int, gain_bits: int) -> Steps:
-    """Choose steps for an integrating readout: one step of the potential for all classes, so that scores compare."""
+def _readout_steps(weights: Float, steps: Float, gain: Float | None, leak: LeakCode, options: FoldOptions, *, stored: bool) -> Steps:
+    """Choose steps for an integrating readout: one step of the potential for all classes, so that scores compare.
+
+    Weights that are ``stored`` keep their steps.
+    """
     effective = steps if gain is None else steps * np.abs(gain).max(0)
     used = effective[effective > 0]
     if used.size == 0:
         ones = np.ones(len(steps))
         return Steps(weight=ones, potential=ones, gain=None if gain is None else gain * 0, exponent=0)
+    weight_bits, gain_bits = options.weight_bits, options.gain_bits
     needed = STUCK_PART * leak.stuck / (READOUT_PEAKS * ((1 << (weight_bits - 1)) - 1))
     # One step for all classes needs no multiplier; it is taken where every class keeps all but one bit of its weights, or five bits.
     if gain is None and used.max() / used.min() <= 2.0 ** max(1, weight_bits - 5):
@@ -97,10 +106,26 @@ def _readout_steps(weights: Float, steps: Float, gain: Float | None, leak: LeakC
         return Steps(weight=common, potential=common / 2.0**exponent, gain=None, exponent=exponent)
     largest = used.max()
     potential = max(min(used.min(), largest / max(needed, 1)), largest / 64, largest / ((1 << (gain_bits - 1)) - 1))
-    step = np.where(steps > 0, steps, 1.0)
     unit = np.full(len(steps), potential)
     shape_gain = np.ones((1, len(steps))) if gain is None else gain
-    return Steps(weight=step, potential=unit, gain=shape_gain * np.where(steps > 0, step, 0.0) / unit, exponent=0)
+    if options.gain_terms and not stored:
+        steps = steps * _stretch(shape_gain * steps / unit, 1, options)
+    return Steps(weight=counted(steps), potential=unit, gain=shape_gain * np.where(steps > 0, steps, 0.0) / unit, exponent=0)
+
+
+def _stretch(gain: Float, direction: Literal[1, -1], options: FoldOptions) -> Float:
+    """Return the factor [C] in [1, 2) whose power ``direction``, times the ``gain`` [T or 1, C], lies nearest to sums of few powers of two."""
+    squares = (gain**2).sum(0)
+    best, least = np.ones(gain.shape[1]), np.full(gain.shape[1], np.inf)
+    for part in range(STRETCHES):
+        factor = 2.0 ** (part / STRETCHES)
+        wanted = gain * factor**direction
+        counts, shift, _ = integer_gain(wanted, options.gain_bits, options.gain_terms)
+        error = ((counts / 2.0**shift - wanted) ** 2).sum(0) / np.where(squares > 0, squares * factor ** (2 * direction), 1.0)
+        # A margin, so that rounding noise does not choose.
+        better = error < least - 1e-9
+        best, least = np.where(better, factor, best), np.where(better, error, least)
+    return best
 
 
 def _exponent(ratio: float, gain_bits: int) -> int:

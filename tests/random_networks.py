@@ -13,6 +13,7 @@ from spikefold.data.coding import InputCoding
 from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Connection, Network, Population, Readout, Weights, signed_range
+from spikefold.quantize.power_terms import nearest_terms
 from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
 from spikefold.quantize.windows import layer_shape, pool
 
@@ -33,8 +34,11 @@ class Case:
     events: np.ndarray
 
 
-def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps: int | None = None) -> Case:
-    """Return the case of ``seed``: up to 3 layers of at most 80 (``small``) or 600 neurons, up to 20 timesteps."""
+def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps: int | None = None, gain_terms: int = 0) -> Case:
+    """Return the case of ``seed``: up to 3 layers of at most 80 (``small``) or 600 neurons, up to 20 timesteps.
+
+    With ``gain_terms`` the chip shifts and adds, and the gains are sums of so many powers of two.
+    """
     rng = np.random.default_rng(seed)
     timesteps = timesteps or int(rng.integers(1, 21))
     layers = layers or int(rng.integers(1, 4))
@@ -53,6 +57,8 @@ def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps:
             source=source_name, target=name, weights=f"w{index}", payload_bits=coding.payload_bits if index == 0 else 2,
             current_bits=WIDEST, **geometry, **random_gain(rng, timesteps, tensor[0]),
         )  # fmt: skip
+        if gain_terms:
+            connection = replace(connection, gain=nearest_terms(connection.gain.astype(np.float64), gain_terms, 12))
         shape = layer_shape(name, connection.kind, source, connection.pool, tensor, connection.stride, connection.padding)
         least, most = (coding.payload_min, coding.payload_max) if index == 0 else (0, 1)
         low, high = weighted_bounds(weights[-1].tensor, connection.pool, least, most)
@@ -68,7 +74,9 @@ def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps:
         weights=tuple(weights), connections=tuple(connections), populations=tuple(populations),
         readout=Readout(decode=decode, offset=rng.integers(-20, 21, source[0])),
     )  # fmt: skip
-    chip = ChipConfig(name=f"random{seed}", cores=layers, lanes=int(rng.integers(1, 17)), event_queue_depth=int(rng.integers(1, 17)))
+    chip = ChipConfig(
+        name=f"random{seed}", cores=layers, lanes=int(rng.integers(1, 17)), event_queue_depth=int(rng.integers(1, 17)), gain_terms=gain_terms
+    )  # fmt: skip
     return Case(name=f"seed {seed}", network=network, chip=chip, events=events)
 
 

@@ -98,6 +98,8 @@ def evaluate(
     ``evaluation.json`` or ``evaluation_final.json``.
     """
     recipe, module = load_run(folder)
+    if recipe.quantize is not None:
+        raise TrainError(f"{folder}: it was trained through the fold, for its integer network alone; quantize it, and simulate that")
     data = load_data(recipe, "test" if final else "train", data_dir)
     chosen = np.arange(len(data)) if final else split(len(data), recipe.train.validation, recipe.seed, recipe.train.subset)[1]
     if samples is not None and not 1 <= samples <= len(chosen):

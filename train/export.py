@@ -23,7 +23,7 @@ from spikefold.train.recipe import default_name
 from spikefold.train.srm import PSP, SRM
 from spikefold.train.stochmax import Stochmax
 
-__all__ = ["to_float_network"]
+__all__ = ["read_network", "to_float_network"]
 
 Readout = Literal["potential", "spike_count"]
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -42,6 +42,13 @@ def to_float_network(
     but apply them in that order, a part that is none of this package's layers, and a place where one cannot stand are TrainErrors.
     ``timesteps`` is read from the module. An integrating readout's division by T is left out: no prediction depends on it.
     """
+    network = read_network(module, coding=coding, class_names=class_names, provenance=provenance)
+    _check(module, network)
+    return network
+
+
+def read_network(module: nn.Module, *, coding: InputCoding, class_names: Sequence[str], provenance: Mapping[str, str] | None = None) -> FloatNetwork:
+    """Return what :func:`to_float_network` does, unchecked: fast enough for every step of a training."""
     timesteps = getattr(module, "timesteps", None)
     if not isinstance(timesteps, int):
         raise TrainError(f"network: {type(module).__name__} has no attribute timesteps; it must hold their number")
@@ -50,11 +57,9 @@ def to_float_network(
             raise ExportError(f"network {name} (Stochmax): its scores take an exponential of every class; train with the classifier 'softmax'")
     adds = module.adds if isinstance(module, SpikingNetwork) else {}
     layers, readout = _Reader(adds).read(module)
-    network = FloatNetwork(
+    return FloatNetwork(
         timesteps=timesteps, input=coding, layers=layers, readout=readout, class_names=tuple(class_names), provenance=dict(provenance or {})
     )  # fmt: skip
-    _check(module, network)
-    return network
 
 
 def _parts(module: nn.Module, place: str = "") -> Iterator[tuple[str, nn.Module]]:

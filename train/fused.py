@@ -72,18 +72,20 @@ def batch_moments(current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, in
 
 
 def lif(
-    current: torch.Tensor, steps: int, norm: Affine | None, leak: torch.Tensor, threshold: float, soft: bool, surrogate: Surrogate
-) -> torch.Tensor:
+    current: torch.Tensor, steps: int, norm: Affine | None, leak: torch.Tensor, threshold: float, soft: bool, surrogate: Surrogate,
+    fired: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
     """Return the spikes [T, N, C, H, W] of LIF neurons that receive the normalised ``current``.
 
     ``current`` is [T, N, C, H, W], or [1, N, C, H, W] where it is the same in all T ``steps``; ``leak`` holds one value. All that
-    :func:`fusable` and the caller do not refuse is taken.
+    :func:`fusable` and the caller do not refuse is taken. Where the spikes are known already, those ``fired`` are returned; gradients
+    pass as if these neurons had sent them.
     """
     if norm is None:
         one = torch.ones(1, current.shape[2], dtype=current.dtype)
         norm = Affine(gamma=one, beta=torch.zeros_like(one), mean=torch.zeros_like(one), inverse=one, count=0)
     spikes: torch.Tensor = FusedLIF.apply(  # type: ignore[no-untyped-call]
-        current, norm.gamma, norm.beta, leak, norm, steps, threshold, soft, surrogate
+        current, norm.gamma, norm.beta, leak, norm, steps, threshold, soft, surrogate, fired
     )
     return spikes
 
@@ -94,10 +96,14 @@ class FusedLIF(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, current: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, leak: torch.Tensor, norm: Affine, steps: int, threshold: float,
-        soft: bool, surrogate: Surrogate,
+        soft: bool, surrogate: Surrogate, fired: torch.Tensor | None,
     ) -> torch.Tensor:  # fmt: skip
         """Return the spikes."""
         last = _channels_last(current)
+        ctx.save_for_backward(last, gamma, beta, leak, norm.mean, norm.inverse)
+        ctx.constants = norm.count, steps, threshold, soft, surrogate
+        if fired is not None:
+            return fired.clone()
         x = _flat(last)
         scale = gamma * norm.inverse
         offset = beta - scale * norm.mean
@@ -107,8 +113,6 @@ class FusedLIF(torch.autograd.Function):
         spikes = torch.from_numpy(np.empty((steps, batch, height, width, channels), x.dtype))
         out, decay = spikes.numpy().reshape(steps, -1), leak.item()
         _run(x, a, 1, lambda _, start, stop, scratch: kernels.forward(x, start, stop, a, b, decay, threshold, soft, scratch[0], out))
-        ctx.save_for_backward(last, gamma, beta, leak, norm.mean, norm.inverse)
-        ctx.constants = norm.count, steps, threshold, soft, surrogate
         return spikes.permute(0, 1, 4, 2, 3)
 
     @staticmethod
@@ -147,7 +151,7 @@ class FusedLIF(torch.autograd.Function):
             _run(x, a, 0, lambda _, start, stop, __: kernels.input_gradient(x, start, stop, a, k, c, grad))
         spatial = torch.from_numpy(grad[: len(x)]).reshape(last.shape)
         grad_leak = torch.tensor(leak_sums.sum(dtype=np.float64), dtype=leak.dtype).reshape(leak.shape)
-        return spatial.permute(0, 1, 4, 2, 3), grad_gamma, grad_beta, grad_leak, *(None,) * 5
+        return spatial.permute(0, 1, 4, 2, 3), grad_gamma, grad_beta, grad_leak, *(None,) * 6
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,20 +1,23 @@
-"""How a recipe's network comes to its weights: surrogate gradients, conversion of an ANN, or STDP with a classifier behind it."""
+"""How a recipe's network comes to its weights: surrogate gradients, also through the fold, conversion of an ANN, or STDP and a classifier."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from spikefold.data.datasets import Dataset
 from spikefold.train.conversion import EventBatches, ann_of, balance, convert
 from spikefold.train.errors import TrainError
 from spikefold.train.network import SpikingNetwork, build_network
+from spikefold.train.neurons import LIF
 from spikefold.train.processes import Processes
+from spikefold.train.quantized import QuantizedNetwork
 from spikefold.train.recipe import Recipe
 from spikefold.train.stdp import StdpProgress, stdp_dataset, train_stdp
 from spikefold.train.stdp_features import StdpFeatures
-from spikefold.train.training import Epoch, FitResult, Progress, fit, repeatable, split
+from spikefold.train.training import Epoch, FitResult, Progress, fit, inputs, repeatable, split
 
 __all__ = ["learn"]
 
@@ -23,6 +26,7 @@ def learn(
     plan: Recipe,
     data: Dataset,
     device: torch.device,
+    start: SpikingNetwork | None,
     *,
     checkpoint: Path,
     resume: bool,
@@ -32,15 +36,16 @@ def learn(
     """Return the trained network of ``plan``, and the epochs of what gradients trained.
 
     - ``bptt``: the network itself, by surrogate gradients through time.
+    - ``quantize``: the integer network that it folds into, by gradients straight through the roundings; on the CPU.
     - ``conversion``: an ANN of its layers, whose weights are taken over, and thresholds balanced on training samples.
     - ``stdp``: convolutions learn without labels, layer by layer; then the layers of the recipe, a classifier on their activity.
 
-    (Panda, Aketi and Roy 2020, section 3.2.)
+    (Panda, Aketi and Roy 2020, section 3.2.) With ``start``, the first two go on from the values of that network.
 
     The checkpoint holds the part that gradients train; balancing and STDP are done again by a run that is resumed, with the same result.
     """
 
-    def train(module: SpikingNetwork, recipe: Recipe, dataset: Dataset) -> FitResult:
+    def train(module: nn.Module, recipe: Recipe, dataset: Dataset) -> FitResult:
         return fit(
             module, dataset, recipe.input, recipe.train, timesteps=recipe.timesteps, seed=plan.seed, checkpoint=checkpoint, resume=resume,
             progress=progress, batch_progress=batch_progress,
@@ -60,7 +65,39 @@ def learn(
     if plan.stdp is not None:
         return _stdp(plan, data, untrained(plan), train, batch_progress)
     network = untrained(plan)
-    return network, train(network, plan, data)
+    if start is not None:
+        _take_over(network, start, plan)
+    if plan.quantize is None:
+        return network, train(network, plan, data)
+    module = QuantizedNetwork(network.cpu(), plan.input, plan.quantize)
+    _calibrate(module, plan, data)
+    return network, train(module, plan, data)
+
+
+def _take_over(network: SpikingNetwork, start: SpikingNetwork, plan: Recipe) -> None:
+    """Give a network the values of another one with the same layers."""
+    place = f"train start: {plan.train.start!r}"
+    try:
+        network.load_state_dict(start.state_dict())
+    except RuntimeError as error:
+        # Missing and additional tensors and other shapes are all told in words.
+        raise TrainError(f"{place}; its layers are not those of the recipe {plan.name!r}: {' '.join(str(error).split())}") from error
+    for ours, theirs in zip(network.modules(), start.modules(), strict=True):
+        if (
+            isinstance(ours, LIF)
+            and isinstance(theirs, LIF)
+            and (ours.leak, ours.threshold, ours.reset) != (theirs.leak, theirs.threshold, theirs.reset)
+        ):
+            raise TrainError(f"{place}; its neurons are {theirs.extra_repr()}; those of the recipe {plan.name!r} are {ours.extra_repr()}")
+
+
+def _calibrate(module: QuantizedNetwork, plan: Recipe, data: Dataset) -> None:
+    """Take the statistics of a network's normalisations from the first of the samples that it is to be trained on."""
+    chosen, _ = split(len(data), plan.train.validation, plan.seed, plan.train.subset)
+    samples = chosen[: module.settings.calibrate]
+    if len(samples):
+        with repeatable(plan.seed, plan.train.threads):
+            module.calibrate(inputs(module, data.images[samples], plan.input, plan.timesteps, samples))
 
 
 def _balance(network: SpikingNetwork, plan: Recipe, data: Dataset, progress: Progress | None) -> None:

@@ -21,6 +21,7 @@ from spikefold.train.sections import (
     NeuronRecipe,
     NormRecipe,
     PlacedLayer,
+    QuantizeSettings,
     TrainSettings,
     check_range,
     default_name,
@@ -31,8 +32,8 @@ from spikefold.train.stdp_settings import StdpSettings, feature_shape
 from spikefold.train.structure import structure
 
 __all__ = [
-    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "Recipe", "TrainSettings", "default_name", "find_recipe",
-    "list_recipes", "load_recipe", "parse_recipe",
+    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "QuantizeSettings", "Recipe", "TrainSettings", "default_name",
+    "find_recipe", "list_recipes", "load_recipe", "parse_recipe",
 ]  # fmt: skip
 
 # The folder spikefold/examples, beside spikefold/train.
@@ -63,13 +64,14 @@ class Recipe:
     train: TrainSettings
     conversion: ConversionRecipe | None = None
     stdp: StdpSettings | None = None
+    quantize: QuantizeSettings | None = None
 
     def __post_init__(self) -> None:
         check_range("seed", self.seed, 0, 2**63 - 1)
         check_range("timesteps", self.timesteps, 1, TIMESTEPS_MAX)
         if not self.name.isprintable():
             raise RecipeError(f"name: {self.name!r}; it must have no control characters")
-        for method, table in (("conversion", self.conversion), ("stdp", self.stdp)):
+        for method, table in (("conversion", self.conversion), ("stdp", self.stdp), ("quantize", self.quantize)):
             if (self.train.method == method) != (table is not None):
                 raise RecipeError(f"train method: {self.train.method!r}; the table [{method}] belongs to the method {method!r}, and to no other")
         if self.architecture and not self.layers:
@@ -115,6 +117,10 @@ class Recipe:
             raise RecipeError(f"layers[{len(self.layers) - 1}].neuron: 'relu'; the last layer's spikes are counted, so it must be 'spiking'")
         if self.train.augment_crop >= min(self.input.shape[1:]) and self.train.augment_crop:
             raise RecipeError(f"train augment_crop: {self.train.augment_crop}; it must be below the input's height and width, {self.input.shape[1:]}")
+        if self.quantize is not None:
+            self._check_quantize(self.quantize)
+        if self.train.start and self.train.method not in ("bptt", "quantize"):
+            raise RecipeError(f"train start: {self.train.start!r}; the method {self.train.method!r} starts from nothing")
         if self.train.method == "stdp":
             if self.norm.kind == "bntt":
                 raise RecipeError("norm kind: 'bntt'; the classifier behind [stdp] runs in one timestep, so 'none' or 'bn' is needed")
@@ -122,6 +128,20 @@ class Recipe:
             if spiking is not None or self.readout != "potential":
                 where = f"readout: {self.readout!r}" if spiking is None else f"layers[{spiking}].neuron: 'spiking'"
                 raise RecipeError(f"{where}; the layers behind [stdp] are a classifier of relu neurons with the readout 'potential'")
+
+    def _check_quantize(self, settings: QuantizeSettings) -> None:
+        """Refuse what training through the fold does not take."""
+        names = [layer.name or default_name(layer.kind, i + 1) for i, layer in enumerate(self.layers)]
+        if unknown := sorted(set(settings.layer_bits) - set(names)):
+            raise RecipeError(f"quantize layer_bits: {unknown[0]!r}; there is no such layer; the layers are {', '.join(names)}")
+        if self.neuron.kind == "srm" or self.neuron.learn_leak:
+            raise RecipeError("quantize: neurons that are srm, or learn their leak; training through the fold takes lif neurons of a given leak")
+        if self.train.classifier == "stochmax":
+            raise RecipeError("quantize: the classifier 'stochmax'; training through the fold takes 'softmax'")
+        for i, layer in enumerate(self.layers):
+            if layer.neuron == "relu" or layer.add:
+                found = f"add: {layer.add!r}" if layer.add else "neuron: 'relu'"
+                raise RecipeError(f"layers[{i}].{found}; training through the fold takes spiking layers in a row")
 
 
 def check_references(layers: tuple[LayerRecipe, ...], source: Shape) -> None:

@@ -15,7 +15,7 @@ import torch
 
 import spikefold
 from spikefold.data.datasets import DATASETS, Dataset, load_dataset
-from spikefold.data.files import RECIPE, SUMMARY, check_replaceable, write_text
+from spikefold.data.files import MODEL, RECIPE, SUMMARY, WEIGHTS, check_replaceable, write_text
 from spikefold.data.toml import read_toml_text
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.layers import Synapses
@@ -23,7 +23,7 @@ from spikefold.train.methods import learn
 from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.processes import Processes, process_group
 from spikefold.train.recipe import Recipe, load_recipe
-from spikefold.train.store import save_network
+from spikefold.train.store import load_run, save_network
 from spikefold.train.training import Epoch, FitResult, Progress, repeatable
 
 __all__ = ["CHECKPOINT", "LOG", "TrainResult", "load_data", "train"]
@@ -64,10 +64,11 @@ def train(
 
     The network is trained on a GPU where there is one. Under ``torchrun`` every process calls this alike; the first one writes.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     plan = load_recipe(recipe)
     data = load_data(plan, "train", data_dir)
     _check_data(str(recipe), plan, data)
+    start, origin = _start(recipe, plan)
     text = read_toml_text(recipe)
     with process_group() as device:
         processes = Processes.here()
@@ -78,14 +79,14 @@ def train(
             _open_folder(out, text, resume=resume, force=force)
         processes.wait()
         with enough_memory(str(recipe)), scalars(tensorboard if processes.first else None) as write_scalars:
-            module, fitted = _learn(plan, data, device, out, resume=resume, progress=(write_scalars, progress), batch_progress=batch_progress)
-        seconds = time.perf_counter() - start
-        provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)}
+            module, fitted = _learn(plan, data, device, start, out, resume=resume, progress=(write_scalars, progress), batch_progress=batch_progress)
+        seconds = time.perf_counter() - began
+        provenance = {"recipe": plan.name, "recipe_sha256": _sha256(text.encode()), "data": plan.data.name, "seed": str(plan.seed)} | origin
         if processes.first:
             with enough_memory(str(recipe)):
                 model, reason = save_network(module.cpu(), plan, out, data.class_names, provenance)
             summary = _summary(plan, module, fitted, processes.count, device.type) | {
-                "model": model.name, "model_sha256": _sha256(model.read_bytes()), "not_exported": reason, "seconds": round(seconds, 1),
+                "model": model.name, "model_sha256": _sha256(model.read_bytes()), "not_exported": reason, "seconds": round(seconds, 1), **origin,
             }  # fmt: skip
             write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
             if (_previous(out) / SET_ASIDE).is_file():
@@ -146,6 +147,16 @@ def _check_data(place: str, plan: Recipe, dataset: Dataset) -> None:
         raise RecipeError(f"{place}: layers[{len(plan.layers) - 1}].out: {outputs}; {dataset.name!r} has {classes} classes")
 
 
+def _start(recipe: Path, plan: Recipe) -> tuple[SpikingNetwork | None, dict[str, str]]:
+    """Return the network that a run goes on from, and where it comes from, for what the run leaves."""
+    if not plan.train.start:
+        return None, {}
+    folder = recipe.parent / plan.train.start
+    _, network = load_run(folder)
+    model = folder / (WEIGHTS if (folder / WEIGHTS).is_file() else MODEL)
+    return network.float(), {"start": plan.train.start, "start_sha256": _sha256(model.read_bytes())}
+
+
 def _previous(out: Path) -> Path:
     # Resolved, since a path such as .. has no name.
     resolved = out.resolve()
@@ -187,7 +198,7 @@ def _set_aside(out: Path) -> None:
 
 
 def _learn(
-    plan: Recipe, data: Dataset, device: torch.device, out: Path, *, resume: bool,
+    plan: Recipe, data: Dataset, device: torch.device, start: SpikingNetwork | None, out: Path, *, resume: bool,
     progress: tuple[Callable[[Epoch], None] | None, ...], batch_progress: Progress | None,
 ) -> tuple[SpikingNetwork, FitResult]:  # fmt: skip
     def note(epoch: Epoch) -> None:
@@ -197,7 +208,7 @@ def _learn(
             if report is not None:
                 report(epoch)
 
-    module, fitted = learn(plan, data, device, checkpoint=out / CHECKPOINT, resume=resume, progress=note, batch_progress=batch_progress)
+    module, fitted = learn(plan, data, device, start, checkpoint=out / CHECKPOINT, resume=resume, progress=note, batch_progress=batch_progress)
     # The checkpoint knows every epoch; an interrupt may have come between it and the log's line.
     if Processes.here().first:
         write_text(out / LOG, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in fitted.epochs))
@@ -214,7 +225,7 @@ def _summary(plan: Recipe, module: SpikingNetwork, fitted: FitResult, processes:
         "weights": sum(weights.values()),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "validation_accuracy": fitted.best.validation_accuracy,
-        "validated": "its ANN" if plan.train.method == "conversion" else "the network",
+        "validated": {"conversion": "its ANN", "quantize": "its integer network"}.get(plan.train.method, "the network"),
         "best_epoch": fitted.best.epoch,
         "epochs": len(fitted.epochs),
         "training_seconds": round(sum(epoch.seconds for epoch in fitted.epochs), 1),

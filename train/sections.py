@@ -1,16 +1,17 @@
 """What the tables of a recipe say: one frozen dataclass each, every field under its name in the file. No torch here."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
+from spikefold.quantize.power_terms import TERMS_MAX
 from spikefold.quantize.windows import KERNEL_MAX, PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape, pooled_shape
 from spikefold.train.errors import RecipeError
 
 __all__ = [
-    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "PlacedLayer", "TrainSettings", "check_range", "default_name",
-    "place_layers",
+    "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "PlacedLayer", "QuantizeSettings", "TrainSettings",
+    "check_range", "default_name", "place_layers",
 ]  # fmt: skip
 
 LIF_LEAK = 0.95
@@ -206,6 +207,7 @@ def place_layers(layers: Iterable[LayerRecipe], source: Shape) -> Iterator[Place
 class TrainSettings:
     """``[train]``: the method, the optimiser and its schedule, the loss, and what is done to the samples.
 
+    ``start`` is the folder of a finished run with the same layers, relative to the recipe's own: its values are what is trained on.
     ``learning_rate`` falls along half a cosine to 0, or to a tenth after 5, 7 and 9 tenths of the epochs (``step``), or not at all.
     ``validation`` is the share of the training split that chooses the epoch. ``threads`` belongs here because it changes
     the order of sums, so the last bits of the result. ``samples_per_epoch`` random samples make an epoch, and ``subset``
@@ -219,7 +221,8 @@ class TrainSettings:
     epochs: int
     batch_size: int
     learning_rate: float
-    method: Literal["bptt", "conversion", "stdp"] = "bptt"
+    method: Literal["bptt", "conversion", "stdp", "quantize"] = "bptt"
+    start: str = ""
     optimizer: Literal["sgd", "adam", "adamw", "adabelief"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -269,3 +272,32 @@ class ConversionRecipe:
     def __post_init__(self) -> None:
         check_range("conversion balance_samples", self.balance_samples, 1, 10**9)
         check_range("conversion percentile", self.percentile, 50, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeSettings:
+    """``[quantize]``: the integers of a network that is trained through the fold, as :func:`spikefold.quantize.fold.fold` takes them.
+
+    ``layer_bits`` are the bits of the weights of some layers by name, in the place of ``weight_bits``. Before the first epoch, the statistics
+    of the normalisations are taken again, with the rounded weights, from ``calibrate`` training samples (0: they are left as they are).
+    """
+
+    weight_bits: int = 8
+    layer_bits: dict[str, int] = field(default_factory=dict)
+    gain_bits: int = 12
+    gain_terms: int = 0
+    form: Literal["auto", "B", "C"] = "auto"
+    calibrate: int = 256
+
+    def __post_init__(self) -> None:
+        for key, low, high in (("weight_bits", 2, 8), ("gain_bits", 2, 16), ("gain_terms", 0, TERMS_MAX), ("calibrate", 0, 10**9)):
+            check_range(f"quantize {key}", getattr(self, key), low, high)
+        for name, bits in self.layer_bits.items():
+            check_range(f"quantize layer_bits {name}", bits, 2, 8)
+
+    @property
+    def widths(self) -> dict[str, Any]:
+        """What ``fold`` takes, by its parameters' names."""
+        return {
+            "weight_bits": {"": self.weight_bits, **self.layer_bits}, "gain_bits": self.gain_bits, "gain_terms": self.gain_terms, "form": self.form,
+        }  # fmt: skip

@@ -30,6 +30,7 @@ from spikefold.train.errors import DivergenceError, TrainError
 from spikefold.train.network import SpikingNetwork, events_to_input
 from spikefold.train.optimizers import make_optimizer
 from spikefold.train.processes import ALONE, Processes
+from spikefold.train.quantized import QuantizedNetwork
 from spikefold.train.recipe import TrainSettings
 
 __all__ = ["Epoch", "FitResult", "Progress", "fit", "inputs", "learning_rate", "predict", "repeatable", "sample_order", "split"]
@@ -113,10 +114,10 @@ def repeatable(seed: int, threads: int) -> Iterator[None]:
 def inputs(module: nn.Module, images: npt.NDArray[Any], coding: InputCoding, timesteps: int, samples: Int) -> torch.Tensor:
     """Return the input [T, N, C, H, W] of images, their randomness keyed by ``samples``, where and as the module wants it.
 
-    What is the same in every timestep goes into a :class:`SpikingNetwork` once, as [1, N, C, H, W].
+    What is the same in every timestep goes into one of this package's networks once, as [1, N, C, H, W].
     """
     device, dtype = _placement(module)
-    held = coding.coding == "direct" and isinstance(module, SpikingNetwork)
+    held = coding.coding == "direct" and isinstance(module, SpikingNetwork | QuantizedNetwork)
     events = encode(images, coding, 1 if held else timesteps, samples)
     return events_to_input(events, coding.scale, dtype).to(device)
 

@@ -37,7 +37,9 @@ class LayerBits(click.ParamType[tuple[str, int]]):
 
 @click.command(
     epilog=examples(
-        "quantize runs/digits --out net.safetensors", "quantize runs/digits --out net4.safetensors --weight-bits 4 --weight-bits readout=8 --form C"
+        "quantize runs/digits --out net.safetensors",
+        "quantize runs/digits --out net4.safetensors --weight-bits 4 --weight-bits readout=8 --form C",
+        "quantize runs/digits --out shift.safetensors --gain-terms 1",
     )
 )
 @click.argument("run", type=PATH)
@@ -49,13 +51,16 @@ class LayerBits(click.ParamType[tuple[str, int]]):
     metavar="BITS or LAYER=BITS",
     help="Width of the synaptic weights of all layers, or of one; may be given several times. By default 8.",
 )
-@click.option("--gain-bits", type=click.IntRange(2, 16), default=12, show_default=True, help="Width of the gains.")
+@click.option("--gain-bits", type=click.IntRange(2, 16), help="Width of the gains. By default 12.")
+@click.option(
+    "--gain-terms",
+    type=click.IntRange(0, 2),
+    help="Make every gain a sum of at most so many powers of two, which takes no multiplier. By default 0: any integer.",
+)
 @click.option(
     "--form",
     type=click.Choice(["auto", "B", "C"]),
-    default="auto",
-    show_default=True,
-    help="Where the leak is kept: in hardware (B), in the schedules (C), or whichever suits each layer.",
+    help="Where the leak is kept: in hardware (B), in the schedules (C), or, by default, whichever suits each layer (auto).",
 )
 @click.option(
     "--timesteps",
@@ -70,8 +75,9 @@ def quantize(
     run: Path,
     out: Path,
     weight_bits: tuple[tuple[str, int], ...],
-    gain_bits: int,
-    form: Literal["auto", "B", "C"],
+    gain_bits: int | None,
+    gain_terms: int | None,
+    form: Literal["auto", "B", "C"] | None,
     saturate_bits: int | None,
     timesteps: int | None,
     force: bool,
@@ -79,7 +85,8 @@ def quantize(
 ) -> None:
     """Fold RUN (a run's folder, or a float network's file) into an integer network.
 
-    Normalisation and biases go into per-timestep thresholds and gains. What has no exact form is refused by name.
+    Normalisation and biases go into per-timestep thresholds and gains. What has no exact form is refused by name. A run that was trained
+    through the fold is folded as its recipe says, but for the options that are given.
     """
     from spikefold.quantize import network_file
     from spikefold.quantize.fold import fold
@@ -96,8 +103,9 @@ def quantize(
             raise DataError(f"{path}: it is the float network to fold, which is not replaced; choose another name")
         if path.exists() and not force:
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
-    bits = dict(weight_bits)
-    result = fold(read_run(run), form=form, weight_bits=bits, gain_bits=gain_bits, saturate_bits=saturate_bits, timesteps=timesteps)
+    given = {"weight_bits": dict(weight_bits) or None, "gain_bits": gain_bits, "gain_terms": gain_terms, "form": form}
+    widths = trained_widths(run) | {name: value for name, value in given.items() if value is not None}
+    result = fold(read_run(run), saturate_bits=saturate_bits, timesteps=timesteps, **widths)
     report = Report(
         {
             "network": out.name,
@@ -153,13 +161,23 @@ def add_cores(report: Report, path: Path, chip_path: Path) -> None:
                 "neuron_words": plan.words,
                 "memory_bits": sum(m.words * m.bits for m in memories),
                 "block_rams": sum(block_rams(memory, chip) for memory in memories),
-                "multipliers": multipliers(network, plan),
+                "multipliers": multipliers(network, plan, chip),
             }
         )
     report.document["cores"] = cores
     total = ("all", *(sum(core[key] for core in cores) for key in ("neuron_words", "memory_bits", "block_rams", "multipliers")))
     columns = ("layer", "neuron words", "memory bits", "block RAMs (estimate)", "multipliers (estimate)")
     report.table(f"on chip {chip.name!r}", columns, [*(tuple(core.values()) for core in cores), total])
+
+
+def trained_widths(run: Path) -> dict[str, Any]:
+    """Return what a run's recipe says of its integers, as ``fold`` takes it; nothing where it was not trained through the fold."""
+    from spikefold.train.recipe import load_recipe
+
+    if not run.is_dir() or not (run / RECIPE).is_file():
+        return {}
+    settings = load_recipe(run / RECIPE).quantize
+    return {} if settings is None else settings.widths
 
 
 def read_run(path: Path) -> "FloatNetwork":

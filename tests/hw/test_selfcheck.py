@@ -1,8 +1,15 @@
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from amaranth.back import verilog
 
+from spikefold.hw.layer import LayerConfig
+from spikefold.hw.neuron import NeuronStep
+from spikefold.quantize.placement import place
 from tests.hw.builds import build, self_check
 from tests.random_networks import random_case
 
@@ -32,6 +39,31 @@ def test_a_build_passes_its_own_bench(folder: Path) -> None:
     values = sum(len(path.read_text().splitlines()) for path in (folder / "vectors").glob("*.hex") if path.name != "stimulus.hex")
     steps = len((folder / "vectors" / "cycles.hex").read_text().splitlines())
     assert ran.stdout == f"PASS: {values} values compared in {steps} steps\n"
+
+
+@pytest.mark.parametrize("gain_terms", [1, 2])
+@pytest.mark.parametrize("seed", [0, 4])
+def test_shifts_in_the_place_of_multipliers_give_the_same_bits(tmp_path: Path, seed: int, gain_terms: int) -> None:
+    case = random_case(seed, small=True, gain_terms=gain_terms)
+    assert not all(connection.unit_gain for connection in case.network.connections)
+    folder = build(case, tmp_path / "build")
+    ran = self_check(folder)
+    assert (ran.returncode, ran.stdout[:5]) == (0, "PASS:")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {layer["gain"] for layer in manifest["layers"]} <= {"unit", "shifts"}
+
+
+def test_a_neuron_that_shifts_has_no_multiplier() -> None:
+    case = random_case(0, small=True, gain_terms=2)
+    network, populations = case.network, case.network.populations
+    network = replace(
+        network, populations=tuple(replace(p, leak_kind="none", leak=np.zeros((1, 1), np.int64), leak_frac_bits=0) for p in populations)
+    )
+    found = {}
+    for chip in (case.chip, replace(case.chip, gain_terms=0)):
+        steps = [NeuronStep(LayerConfig(network=network, plan=plan, chip=chip)) for plan in place(network, chip)]
+        found[chip.gain_terms] = sum(" * " in verilog.convert(step) for step in steps)
+    assert found == {2: 0, 0: sum(not connection.unit_gain for connection in network.connections)}
 
 
 @pytest.mark.parametrize("name", ["cycles", "events_0", "events_1", "updates_0", "updates_1", "results"])

@@ -109,3 +109,15 @@ def test_lanes_that_do_not_divide_the_channels_are_padded_with_zeros():
     assert plan.groups == -(-channels // 5)
     assert plan.weights.size == plan.groups * 5 * network.weights[0].tensor[0].size
     assert int(np.abs(plan.weights.astype(int)).sum()) == int(np.abs(network.weights[0].tensor.astype(int)).sum())
+
+
+def test_gains_that_a_chip_cannot_shift_are_refused():
+    connection = replace(NETWORK.connections[0], gain=np.full((1, 1), 11))
+    network = replace(NETWORK, connections=(connection, *NETWORK.connections[1:]))
+    place(network, ChipConfig(name="c"))
+    name = NETWORK.populations[0].name
+    text = rf"^layer '{name}' gain: a sum of 3 powers of two; chip 'c' shifts and adds 2, so quantize with gain_terms 2$"
+    with pytest.raises(ChipError, match=text):
+        place(network, ChipConfig(name="c", gain_terms=2))
+    for gain in (-8, 0, 12):
+        place(replace(network, connections=(replace(connection, gain=np.full((1, 1), gain)), *NETWORK.connections[1:])), ChipConfig(gain_terms=2))
