@@ -69,8 +69,10 @@ class Recipe:
     def __post_init__(self) -> None:
         check_range("seed", self.seed, 0, 2**63 - 1)
         check_range("timesteps", self.timesteps, 1, TIMESTEPS_MAX)
-        if not self.name.isprintable():
-            raise RecipeError(f"name: {self.name!r}; it must have no control characters")
+        for key, text in (("name", self.name), ("train start", self.train.start)):
+            # What a run leaves repeats both.
+            if not text.isprintable():
+                raise RecipeError(f"{key}: {text!r}; it must have no control characters")
         for method, table in (("conversion", self.conversion), ("stdp", self.stdp), ("quantize", self.quantize)):
             if (self.train.method == method) != (table is not None):
                 raise RecipeError(f"train method: {self.train.method!r}; the table [{method}] belongs to the method {method!r}, and to no other")

@@ -293,7 +293,7 @@ class QuantizeSettings:
         for key, low, high in (("weight_bits", 2, 8), ("gain_bits", 2, 16), ("gain_terms", 0, TERMS_MAX), ("calibrate", 0, 10**9)):
             check_range(f"quantize {key}", getattr(self, key), low, high)
         for name, bits in self.layer_bits.items():
-            check_range(f"quantize layer_bits {name}", bits, 2, 8)
+            check_range(f"quantize layer_bits {name!r}", bits, 2, 8)
 
     @property
     def widths(self) -> dict[str, Any]:

@@ -27,7 +27,9 @@ def structure(table: Mapping[str, Any], kind: type[T], place: str) -> T:
     except ClassValidationError as error:
         first = cattrs.transform_error(error, path=ROOT, format_exception=_reason)[0]
         reason, _, where = first.rpartition(" @ ")
-        raise RecipeError(f"{place}: {where.removeprefix(ROOT).removeprefix('.') or 'top level'}: {shortened(reason, REASON_MAX)}") from error
+        # A key of a table within a table stands in it as it is.
+        where = shortened(where.removeprefix(ROOT).removeprefix(".") or "top level")
+        raise RecipeError(f"{place}: {where}: {shortened(reason, REASON_MAX)}") from error
 
 
 FLOAT_EXACT = 1 << 53
@@ -81,6 +83,6 @@ def _reason(error: BaseException, kind: Any) -> str:
     if get_origin(kind) is tuple:
         length = {str: "texts"}.get(get_args(kind)[0], "tables") if get_args(kind)[-1] is ... else f"{len(get_args(kind))} integers"
         return f"it must be a list of {length}"
-    if is_dataclass(kind):
+    if is_dataclass(kind) or get_origin(kind) is dict:
         return "it must be a table"
     return str(error)

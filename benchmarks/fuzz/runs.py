@@ -26,7 +26,8 @@ from tests.train.test_store import KINDS
 __all__ = ["RUN"]
 
 CONVERTED = recipe_text(norm="none").replace("leak = 0.9", 'kind = "if"').replace("epochs", "method = 'conversion'\nepochs", 1) + "[conversion]\n"
-TEXTS = (*KINDS.values(), CONVERTED)
+QUANTIZED = recipe_text().replace("epochs", "method = 'quantize'\nstart = 'base'\nepochs", 1) + "[quantize.layer_bits]\nfirst = 4\n"
+TEXTS = (*KINDS.values(), CONVERTED, QUANTIZED)
 CLASSES = tuple("0123456789")
 
 

@@ -46,8 +46,13 @@ SETTINGS = {
                    'kind = "dense"', "padding = 1", "stride = 2", "norm = false"),
     "[train]": ('method = "stdp"', 'method = "conversion"', 'loss = "spike_count"', 'classifier = "stochmax"', "amsgrad = true",
     'optimizer = "adam"',
-                "false_rate = 0.5", "augment_crop = 8", "augment_crop = 2", "label_smoothing = 0.1", "init = 'torch'"),
+                "false_rate = 0.5", "augment_crop = 8", "augment_crop = 2", "label_smoothing = 0.1", "init = 'torch'",
+                'method = "quantize"', 'start = "../base"', 'start = "a\\u0000"'),
     "[conversion]": ("percentile = 99.9", "balance_samples = 10"),
+    "[quantize]": ("weight_bits = 2", "weight_bits = 9", "layer_bits = {}", "layer_bits = { first = 3 }", "layer_bits = { first = 9 }",
+    "layer_bits = { dense2 = 2, dense3 = 8 }", 'layer_bits = { "\\u001b[2J" = 9 }', 'layer_bits = { nowhere = "a" }', "layer_bits = [['first', 3]]",
+                   "layer_bits = { first = { a = 1 } }", "gain_bits = 16", "gain_terms = 2", "gain_terms = 3", 'form = "C"', "calibrate = 0"),
+    "[quantize.layer_bits]": ("first = 4", "dense3 = 1", "dense3 = true", "a.b = 3"),
     "[stdp]": ("pool = 2", "stages = [{ out = 4, kernel = 3, padding = 1, threshold = 2.0 }]", "rule = 'binary'", "weight_min = 2.0", "drop = 0.5"),
 }  # fmt: skip
 """What recipes say, by the line above it: put together, they meet what one part of a recipe demands of another."""
@@ -122,6 +127,7 @@ def _a_line_more(rng: Random, text: str) -> str:
     keys = (*known, "name", "seed", "bias", "norm", "add", "weights", "add_from", "threshold", "classes", "size", "learn_leak", "tau_s", "lam",
     "alpha", "beta",
             "surrogate_width", "amsgrad", "label_smoothing", "residual", "unroll", "best", "label", "lanes", "method", "loss", "classifier",
+            "start", "weight_bits", "layer_bits", "gain_bits", "gain_terms", "form", "calibrate",
             "augment_crop",
             "more", "__class__")  # fmt: skip
     lines.insert(rng.randint(0, len(lines)), f"{rng.choice(keys)} = {_value(rng)}")
@@ -135,6 +141,7 @@ def _a_table(rng: Random, text: str) -> str:
     at = rng.choice(begins)
     lines[at] = rng.choice((
         "", lines[at] + "\n" + lines[at], f"[{lines[at]}]", lines[at].replace("[[", "[").replace("]]", "]"), lines[at][:-1], "[more]",
+        "[quantize]\nlayer_bits = { first = 4 }\n" + lines[at],
         "[conversion]\npercentile = 99.0\n" + lines[at], "[stdp]\n[[stdp.stages]]\nout = 2\nkernel = 3\nthreshold = 1.0\n" + lines[at],
         "[[layers]]\nkind = 'dense'\nout = 5\n" + lines[at], "[[layers]]\n" * rng.choice((1, 300)) + lines[at], "[a." * 70 + "a]",
     ))  # fmt: skip
@@ -263,7 +270,9 @@ def _recipes() -> tuple[str, ...]:
     shipped = [path.read_text() for path in list_recipes()]
     kinds = [recipe_text(norm=norm) for norm in ("bntt", "bn", "tdbn", "none")] + [recipe_text(readout="spike_count")]
     srm = recipe_text(norm="psp-bn").replace("leak = 0.9", 'kind = "srm"\ntau_s = 2.0')
-    return (*kinds * 10, *[srm] * 10, *(text for text in shipped if len(text) < LARGEST))
+    started = recipe_text().replace("epochs", 'method = "quantize"\nstart = "base"\nepochs', 1)
+    quantized = f"{started}[quantize]\nweight_bits = 3\ngain_terms = 1\n[quantize.layer_bits]\nfirst = 5\ndense3 = 8\n"
+    return (*kinds * 10, *[srm, quantized] * 10, *(text for text in shipped if len(text) < LARGEST))
 
 
 @cache

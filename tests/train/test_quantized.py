@@ -298,7 +298,11 @@ def test_a_float_network_goes_on_from_another_ones_end(started: Path, tmp_path: 
     ("old", "new", "text"),
     [
         ("dense3 = 8", "dense9 = 8", r"quantize layer_bits: 'dense9'; there is no such layer; the layers are first, dense2, dense3$"),
-        ("dense3 = 8", "dense3 = 9", r"quantize layer_bits dense3: 9; it must be in 2\.\.8$"),
+        ("dense3 = 8", "dense3 = 9", r"quantize layer_bits 'dense3': 9; it must be in 2\.\.8$"),
+        ("dense3 = 8", '"\\u001b[2J" = 9', r"quantize layer_bits '\\x1b\[2J': 9; it must be in 2\.\.8$"),
+        ("dense3 = 8", f'{"x" * 9000} = "a"', r"^r: quantize\.layer_bits\['x{379}…: 'a'; it must be an integer$"),
+        ("[quantize.layer_bits]\ndense3 = 8", "layer_bits = [['dense3', 8]]", r"quantize\.layer_bits: it must be a table$"),
+        ('start = "base"', 'start = "ba\\u0000se"', r"train start: 'ba\\x00se'; it must have no control characters$"),
         ("gain_terms = 1", "gain_terms = 3", r"quantize gain_terms: 3; it must be in 0\.\.2$"),
         ("leak = 0.9", "leak = 0.9\nlearn_leak = true", r"quantize: neurons that are srm, or learn their leak; training through the fold takes"),
         (
