@@ -8,7 +8,7 @@ from typing import Any
 from spikefold.quantize.drift_report import DriftReport, LayerDrift, SpikeDrift
 from spikefold.quantize.network import Int, Network
 
-__all__ = ["drift_svg", "evaluation_svg", "firing_svg"]
+__all__ = ["drift_svg", "evaluation_svg", "firing_svg", "search_svg"]
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 640, 90, 60, 24, 46
 BIT, RULE = 10, 22
@@ -140,6 +140,37 @@ def evaluation_svg(found: dict[str, Any]) -> str:
             image = gammas.imshow(leaving["mean_gammas"], aspect="auto", interpolation="none")
             gammas.set(title="mean gamma", xlabel="timestep", ylabel="layer")
             figure.colorbar(image, ax=gammas)
+        content = io.StringIO()
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": "spikefold"})
+    return content.getvalue()
+
+
+def search_svg(found: dict[str, Any]) -> str:
+    """Return accuracy over weight memory of all trials of a search for weight bits, from its summary as JSON has it.
+
+    The same bytes for the same figures. Needs matplotlib.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    chosen, eight, tried = found["chosen"], found["eight_bits"], found["tried"]
+    with matplotlib.rc_context({"svg.hashsalt": "spikefold", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.subplots()
+        for within, colour, label in ((True, DARK, "within the budget"), (False, LIGHT, "beyond it")):
+            shown = [trial for trial in tried if trial["within_budget"] is within]
+            axes.scatter([t["memory_bits"] / 1000 for t in shown], [100 * t["accuracy"] for t in shown], color=colour, label=label)
+        least = 100 * eight["accuracy"] - found["budget_points"]
+        axes.axhline(least, linestyle="--", color="grey", label=f"8 bits less {found['budget_points']:g} points")
+        bits = ", ".join(map(str, chosen["weight_bits"].values()))
+        axes.scatter(
+            [chosen["memory_bits"] / 1000], [100 * chosen["accuracy"]], s=160, facecolors="none", edgecolors="black", label=f"chosen: {bits} bits"
+        )  # fmt: skip
+        axes.set(
+            title=f"{found['data']}, {found['samples']:,} samples that training held back", xlabel="memory of all weights, thousands of bits",
+            ylabel="accuracy, %",
+        )  # fmt: skip
+        axes.legend(loc="best")
         content = io.StringIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": "spikefold"})
     return content.getvalue()
