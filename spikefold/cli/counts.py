@@ -1,0 +1,127 @@
+"""The verb about what an inference takes: count."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spikefold.cli.output import PATH, Report, as_json, data_options, examples, progress_bar, show
+from spikefold.data.errors import DataError
+from spikefold.data.files import write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from spikefold.data.datasets import Dataset
+    from spikefold.quantize.counts import NetworkCount
+    from spikefold.quantize.network import Network
+
+__all__ = ["count"]
+
+SAMPLES = 100
+SCHEDULES = {"gain": "gains", "gain_shift": "shifts of gains", "threshold": "thresholds", "decrement": "decrements", "load": "loads"}
+
+
+@click.command(epilog=examples("count net.safetensors", "count net.safetensors --data digits --samples 360 --out counts.json"))
+@click.argument("net", type=PATH)
+@data_options(f"How many samples, from the first; by default {SAMPLES}, or all where there are fewer.")
+@click.option("--out", type=PATH, metavar="RESULT.json", help="Write the result there too.")
+@as_json
+def count(
+    net: Path, data_name: str | None, split: str, data_dir: Path | None, samples: int | None, out: Path | None, json_only: bool
+) -> None:  # fmt: skip
+    """Count what an inference of the integer network NET takes, by NeuroBench's definitions.
+
+    Footprint, sparsity of connections and activations, synaptic operations and membrane updates; beside them the chip's own operations and
+    memory, and the cost of normalisation, which NeuroBench leaves out. Needs the extra 'sim', and no torch.
+    """
+    from spikefold import flow
+    from spikefold.quantize import network_file
+
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        # Said before the run, not after it.
+        raise DataError(f"{out}: it must be a file in a folder that exists")
+    network = network_file.load(net)
+    data = flow.data_for(network, data_name, split, data_dir)
+    wanted = flow.sample_count(network, data, min(SAMPLES, len(data)) if samples is None else samples)
+    with progress_bar() as progress:
+        result = measure(network, data, wanted, progress)
+    document = {"data": data.name, "split": split, "accuracy": result.accuracy(data.labels[:wanted]), **result.to_dict()}
+    if out is not None:
+        write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    show(count_tables(document, str(net)), json_only)
+
+
+def measure(network: "Network", data: "Dataset", wanted: int, progress: Callable[[str, int, int], None]) -> "NetworkCount":
+    """Return the counts over the first ``wanted`` samples, in batches that fit in memory."""
+    from spikefold import flow
+    from spikefold.quantize.counts import count as find
+    from spikefold.quantize.counts import estimate_bytes
+
+    def batches() -> "Iterator[npt.NDArray[np.int8]]":
+        for part in flow.batches(wanted, estimate_bytes(network)):
+            yield flow.events_of(network, data, part)
+            progress("count", part.stop, wanted)
+
+    return find(network, batches())
+
+
+def count_tables(document: dict[str, Any], title: str) -> Report:
+    """Return the tables of the counts as JSON has them."""
+    report, layers = Report(document), document["layers"]
+    found, chip, norm = (document[key] for key in ("neurobench", "chip", "normalisation"))
+    operations, memory = found["SynapticOperations"], chip["memory_bits"]
+    rows: list[tuple[str, object]] = [
+        ("data", f"{document['data']}, {document['samples']:,} samples of the {document['split']} split"),
+        ("accuracy", document["accuracy"]),
+        ("footprint in bytes, as stored", found["Footprint"]),
+        ("parameters (weights)", found["ParameterCount"]),
+        ("connection sparsity", _or_none(found["ConnectionSparsity"])),
+        ("activation sparsity", found["ActivationSparsity"]),
+        ("synaptic operations, dense", operations["Dense"]),
+        ("synaptic operations, effective MACs", operations["Effective_MACs"]),
+        ("synaptic operations, effective ACs", operations["Effective_ACs"]),
+        ("membrane updates", found["MembraneUpdates"]),
+    ]
+    report.table(f"{title}: NeuroBench's figures, of an inference", ("figure", "value"), rows)
+    rows = [
+        ("footprint in bits, at the network's own widths", memory["all"]),
+        ("of these, weights", memory["weights"]),
+        ("of these, potentials and states", memory["potentials"] + memory["states"]),
+        ("of these, schedules that hold normalisation", norm["schedule_bits"]["all"]),
+        ("synaptic operations on the chip, an event each", chip["synaptic_operations"]),
+        ("of these, multiplications by graded payloads", chip["multiplications"]),
+        ("multiply-adds of normalisation in floats", norm["float_multiply_adds"]),
+        ("what remains: multiplications by gains", norm["gain_multiplications"]),
+        ("or, in their place, shifts and additions", norm["gain_terms"]),
+    ]
+    report.table("what NeuroBench leaves out, of an inference", ("figure", "value"), rows)
+    report.table(
+        "layers: synaptic operations and updates of an inference",
+        ("layer", "neurons", "weights", "zeros of them", "zeros sent", "dense", "MACs", "ACs", "on the chip", "membrane updates"),
+        [_layer_row(layer) for layer in layers],
+    )
+    report.table(
+        "layers: what normalisation takes, and what remains of it",
+        ("layer", "in floats: multiply-adds", "by gains: multiplications", *(f"{name}: bits" for name in SCHEDULES.values())),
+        [_norm_row(layer["name"], layer["normalisation"]) for layer in layers],
+    )
+    return report
+
+
+def _layer_row(layer: dict[str, Any]) -> tuple[object, ...]:
+    found, chip = layer["neurobench"], layer["chip"]
+    operations = [found["SynapticOperations"][kind] for kind in ("Dense", "Effective_MACs", "Effective_ACs")]
+    sparsity = _or_none(found["ConnectionSparsity"]), found["ActivationSparsity"]
+    return layer["name"], layer["neurons"], found["ParameterCount"], *sparsity, *operations, chip["synaptic_operations"], found["MembraneUpdates"]
+
+
+def _norm_row(name: str, norm: dict[str, Any]) -> tuple[object, ...]:
+    return (name, norm["float_multiply_adds"], norm["gain_multiplications"], *(norm["schedule_bits"].get(kind, 0) for kind in SCHEDULES))
+
+
+def _or_none(value: float | None) -> object:
+    return "-" if value is None else value

@@ -1,0 +1,114 @@
+"""``spikefold count`` on the command line: its tables, its JSON, and its one-line errors."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from spikefold import flow
+from spikefold.cli import main
+from spikefold.data.coding import InputCoding
+from spikefold.data.datasets import load_dataset
+from spikefold.quantize import network_file
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.counts import count
+from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
+from spikefold.quantize.fold import fold
+from spikefold.quantize.network import Network
+
+
+def spikefold(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def ended_badly(result: Result, *words: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1, result.stderr
+    for word in words:
+        assert word in result.stderr, result.stderr
+
+
+def digits() -> Network:
+    """A convolution with BNTT, with a name that markup would swallow, and a pooled readout."""
+    rng = np.random.default_rng(7)
+    norm = Norm(
+        kind="bntt", gamma=rng.uniform(0.5, 1.5, (3, 4)), beta=rng.normal(0, 0.2, (3, 4)), mean=rng.normal(0, 0.2, (3, 4)),
+        var=rng.uniform(0.5, 1.5, (3, 4)), eps=1e-4,
+    )  # fmt: skip
+    floats = FloatNetwork(
+        timesteps=3,
+        input=InputCoding(shape=(1, 8, 8), coding="ternary", mean=0.0, std=16.0, scale=1.0, payload_bits=2, seed=3),
+        layers=(
+            FloatLayer(name="conv[1] <&>", kind="conv2d", weights=rng.normal(0, 0.5, (4, 1, 3, 3)), padding=1, norm=norm, leak=0.9, reset="soft"),
+            FloatLayer(name="out", kind="dense", weights=rng.normal(0, 0.3, (10, 64)), pool=2, norm=Norm.none(10), leak=1.0, reset="none"),
+        ),
+        readout="potential",
+        class_names=tuple(map(str, range(10))),
+        provenance={"data": "digits"},
+    )
+    return fold(floats).network
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("count") / "net.safetensors"
+    network_file.save(digits(), path)
+    return path
+
+
+def test_count_prints_tables_and_the_same_as_json(net: Path, tmp_path: Path) -> None:
+    result = spikefold("count", net, "--samples", "20", "--out", tmp_path / "counts.json")
+    assert result.exit_code == 0, result.output
+    for words in ("conv[1] <&>", "connection sparsity", "effective MACs", "membrane updates", "in floats: multiply-adds", "thresholds: bits"):
+        assert words in result.stdout
+    document = json.loads((tmp_path / "counts.json").read_text(encoding="utf-8"))
+    assert json.loads(spikefold("count", net, "--samples", "20", "--json").stdout) == document
+    data = load_dataset("digits", "test")
+    counted = count(digits(), [flow.events_of(digits(), data, range(20))])
+    assert document == {"data": "digits", "split": "test", "accuracy": counted.accuracy(data.labels[:20]), **counted.to_dict()}
+    assert list(document["neurobench"]) == [
+        "Footprint", "ParameterCount", "ConnectionSparsity", "ActivationSparsity", "SynapticOperations", "MembraneUpdates",
+    ]  # fmt: skip
+    # Ternary input is added, and counts of pooled spikes are multiplied where there is one above 1.
+    assert document["layers"][0]["neurobench"]["SynapticOperations"]["Effective_MACs"] == 0
+    assert document["layers"][1]["neurobench"]["SynapticOperations"]["Effective_MACs"] > 0
+
+
+def test_the_operations_on_the_chip_are_those_of_simulate(net: Path) -> None:
+    document = json.loads(spikefold("count", net, "--samples", "20", "--json").stdout)
+    summary = flow.simulate(digits(), ChipConfig(), load_dataset("digits", "test"), samples=20).summary()
+    assert document["chip"]["synaptic_operations"] == summary["sops_per_inference"]
+    assert document["accuracy"] == summary["accuracy"]
+    for counted, simulated in zip(document["layers"], summary["layers"], strict=True):
+        assert counted["neurobench"]["ActivationSparsity"] == pytest.approx(1 - simulated["firing_rate"])
+
+
+def test_small_batches_give_the_same_figures(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = spikefold("count", net, "--samples", "25", "--json")
+    monkeypatch.setattr("spikefold.flow.BATCH_BYTES", 1 << 16)
+    assert spikefold("count", net, "--samples", "25", "--json").stdout == whole.stdout
+
+
+def test_the_first_hundred_samples_are_the_default(net: Path) -> None:
+    document = json.loads(spikefold("count", net, "--json").stdout)
+    assert (document["samples"], document["split"], document["data"]) == (100, "test", "digits")
+
+
+def test_bad_arguments_end_in_one_line(net: Path, tmp_path: Path) -> None:
+    ended_badly(spikefold("count", tmp_path / "none.safetensors"), "none.safetensors")
+    ended_badly(spikefold("count", net, "--samples", "9999"), "9999 samples are asked for")
+    ended_badly(spikefold("count", net, "--data", "fashion"), "fashion")
+    ended_badly(spikefold("count", net, "--out", tmp_path), "it must be a file in a folder that exists")
+    ended_badly(spikefold("count", net, "--out", tmp_path / "none" / "counts.json"), "it must be a file in a folder that exists")
+    ended_badly(spikefold("count"), "NET")
+    network_file.save(replace(digits(), provenance={}), tmp_path / "unknown.safetensors")
+    ended_badly(spikefold("count", tmp_path / "unknown.safetensors"), "provenance names none")
+
+
+def test_the_verb_is_listed_and_has_examples() -> None:
+    assert "  count " in spikefold("--help").output
+    assert "Examples:\n    spikefold count " in spikefold("count", "--help").output
