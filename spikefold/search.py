@@ -227,9 +227,9 @@ def _study(names: tuple[str, ...], settings: SearchSettings) -> optuna.Study:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna's line a trial from stderr."""
+    """Keep Optuna's lines from stderr: one a trial, and a traceback for what is raised in it and reported by others."""
     before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         yield
     finally:

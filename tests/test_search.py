@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,6 +123,27 @@ def test_resumed_is_uninterrupted(done: int, found: tuple[Path, dict[str, Any]],
     search(DIGITS, out, TPE, resume=True)
     assert all((found[0] / name).read_bytes() == (out / name).read_bytes() for name in FILES)
     assert len(asked) == len(set(asked)) == found[1]["different_trials"]
+
+
+def test_what_ends_a_trial_is_raised_and_not_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(bits: tuple[int, ...]) -> int:
+        if bits == (4, 4):
+            raise FoldError("layer 'hidden': no")
+        return 10
+
+    evaluations(monkeypatch, refuse)
+    printed: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = printed.append  # type: ignore[method-assign]
+    logging.getLogger("optuna").addHandler(handler)
+    try:
+        with pytest.raises(FoldError, match="layer 'hidden': no"):
+            search(DIGITS, tmp_path / "out", TPE)
+        with pytest.raises(KeyboardInterrupt):
+            search(DIGITS, tmp_path / "other", TPE, progress=interrupt("search", 1))
+    finally:
+        logging.getLogger("optuna").removeHandler(handler)
+    assert not printed
 
 
 def test_all_choices_are_tried_where_the_trials_suffice(tmp_path: Path) -> None:
