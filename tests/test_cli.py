@@ -23,7 +23,7 @@ from spikefold.quantize.fold import fold
 from spikefold.quantize.trace import Trace
 
 VERBS = (
-    "train", "evaluate", "compare", "reproduce", "import", "export", "quantize", "drift", "simulate", "generate", "verify", "info", "demo",
+    "train", "evaluate", "compare", "reproduce", "import", "export", "quantize", "search", "drift", "simulate", "generate", "verify", "info", "demo",
 )  # fmt: skip
 RECIPE = """
 name = "tiny"

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 
 import spikefold
-from spikefold.cli import chip, counts, demo, drift, importing, model, reproduce, training
+from spikefold.cli import chip, counts, demo, drift, importing, model, reproduce, search, training
 from spikefold.data.errors import SpikefoldError
 
 __all__ = ["main"]
@@ -30,6 +30,7 @@ EXTRAS = {
     "tomli_w": "train",
     "h5py": "nir",
     "nir": "nir",
+    "optuna": "search",
 }
 """The pip extra that brings each optional module."""
 
@@ -145,6 +146,6 @@ def main() -> None:
 
 for verb in (
     training.train, training.evaluate, reproduce.reproduce, reproduce.compare, importing.import_network, importing.export_network, model.quantize,
-    drift.drift, counts.count, chip.simulate, chip.generate, chip.verify, model.info, demo.demo,
+    search.search, drift.drift, counts.count, chip.simulate, chip.generate, chip.verify, model.info, demo.demo,
 ):  # fmt: skip
     main.add_command(verb)

@@ -1,0 +1,79 @@
+"""``spikefold search`` on the command line: its tables, its JSON, its picture, and its one-line errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from spikefold.cli import main
+from tests.test_cli import WITHOUT
+
+DIGITS = Path(__file__).parent.parent / "examples" / "models" / "digits"
+FEW = ("--trials", "5", "--samples", "40")
+
+
+def spikefold(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def ended_badly(result: Result, *words: str) -> None:
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert all(word in result.stderr for word in ("spikefold: ", *words)), result.stderr
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    out = tmp_path_factory.mktemp("search") / "found"
+    result = spikefold("search", DIGITS, "--out", out, *FEW)
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+def test_search_prints_tables_and_fills_the_folder(found: tuple[Path, Result]) -> None:
+    out, result = found
+    summary = json.loads((out / "summary.json").read_text())
+    assert result.stderr == ""
+    for words in ("digits, 40 samples that training held back", "5, 5 of them different; TPE", "0.5 points", "hidden", "28,416 bits", "points lost"):
+        assert words in result.stdout
+    assert f"{summary['chosen']['accuracy']:.2%}" in result.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["network.safetensors", "summary.json", "trials.jsonl", "trials.svg"]
+    again = spikefold("search", DIGITS, "--out", out, *FEW, "--resume", "--json")
+    assert (again.exit_code, again.stderr, json.loads(again.stdout)) == (0, "", summary)
+    shown = spikefold("info", out / "network.safetensors", "--json")
+    assert {layer["name"]: layer["weight_bits"] for layer in json.loads(shown.stdout)["layers"]} == summary["chosen"]["weight_bits"]
+
+
+def test_the_picture_says_what_was_chosen(found: tuple[Path, Result]) -> None:
+    text = (found[0] / "trials.svg").read_text()
+    ElementTree.fromstring(text)
+    bits = json.loads((found[0] / "summary.json").read_text())["chosen"]["weight_bits"]
+    assert f"chosen: {bits['hidden']}, {bits['readout']} bits" in text
+    assert "8 bits less 0.5 points" in text
+
+
+def test_bad_arguments_end_in_one_line(found: tuple[Path, Result], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ended_badly(spikefold("search", DIGITS, "--out", found[0]), "it exists already; go on with it by --resume")
+    ended_badly(spikefold("search", DIGITS / "model.safetensors", "--out", out), "it is not the folder of a training run (with recipe.toml)")
+    ended_badly(spikefold("search", DIGITS, "--out", out, "--samples", "9999"), "samples: 9999; training held back 144")
+    ended_badly(spikefold("search", DIGITS, "--out", out, "--budget", "nan"), "budget_points: nan")
+    ended_badly(spikefold("search", DIGITS, "--out", out, "--budget", "101"), "--budget")
+    ended_badly(spikefold("search", DIGITS, "--out", out, "--least", "1"), "--least")
+    ended_badly(spikefold("search", DIGITS), "--out")
+    assert not out.exists()
+
+
+def test_the_missing_extra_is_named(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", WITHOUT, "optuna", "search", str(DIGITS), "--out", str(tmp_path / "out")]
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, "spikefold: optuna is not installed; pip install 'spikefold[search]'\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_has_examples() -> None:
+    assert "Examples:\n    spikefold search " in spikefold("search", "--help").output
