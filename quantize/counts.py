@@ -9,9 +9,9 @@ else MACs. So its figure depends on the batch. Here every sample decides for its
 
 Left out there and counted here is the cost of normalisation. In floats it is a multiplication and an addition a neuron and timestep of a
 layer that is *normalised*. That is read off what the fold left: a connection with weights whose gain is not 1, or a threshold or load that
-changes over time. A bias that adds up, a leak in the schedules (form C) and steps that differ by class leave the same traces and count too;
-what went without a trace into weights and a readout's offset is not seen. What remains is a multiplication a neuron and timestep for each
-connection whose gain is not 1, and the memory of the schedules.
+changes over time. A bias that adds up, a leak in the schedules (form C), steps that differ by class and the responses that a readout of srm
+neurons sums up leave the same traces and count too; what went without a trace into weights and a readout's offset is not seen. What remains is
+a multiplication a neuron and timestep for each connection whose gain is not 1, and the memory of the schedules.
 """
 
 from collections.abc import Iterable, Mapping
