@@ -104,6 +104,10 @@ def check_pair(network: FloatNetwork, integer: Network) -> None:
 def _check_layer(network: FloatNetwork, i: int, integer: Network, index: int, shape: Shape) -> None:
     """Hold the population ``index`` of ``integer``, and its weights, against layer ``i`` of ``network``."""
     layer, population = network.layers[i], integer.populations[index]
+    if population.scale:
+        raise NetworkError(
+            f"layer {layer.name!r} norm: {layer.norm.kind}; its potentials are times each sample's root, which the drift report does not follow"
+        )
     integrates = i == len(network.layers) - 1 and network.readout == "potential"
     graded = layer.neuron == "relu" or population.name != layer.name
     expected: dict[str, object] = {"shape": shape, "neuron": "linear" if graded else "lif" if integrates else layer.neuron}

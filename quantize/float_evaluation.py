@@ -7,7 +7,8 @@ Per layer and timestep t, with ``x`` the weighted (average-pooled) input, ``c`` 
 - ``lif``: ``u = leak * u + drive``, fire where ``u > threshold`` (``>=`` where ``fires_at_threshold``), then subtract ``decrement``
   (soft reset) or load ``load`` (hard); u begins at ``initial``;
 - ``srm``: the incoming events pass ``eps(k) = k / tau_s * exp(1 - k / tau_s)`` before the weights, ``u = drive + R``, and a spike adds the
-  refractory response to R from the next timestep on (Ikegawa 2022, section 3; Shrestha and Orchard 2018, code);
+  refractory response to R from the next timestep on (Ikegawa 2022, section 3; Shrestha and Orchard 2018, code); ``psp-ln`` divides x by
+  the root of the mean square, over the sample's neurons and timesteps, of what passed ``eps`` (Ikegawa 2022, eq. 19);
 - ``relu``: the layer sends ``max(0, drive)`` in the place of spikes, and has no state (Panda et al. 2020, hybrid networks).
 """
 
@@ -19,10 +20,10 @@ import numpy.typing as npt
 
 from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork
+from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
 from spikefold.quantize.windows import patches, pool
 
-__all__ = ["FloatTrace", "drives", "evaluate", "float_accuracy", "neurons", "over_channels", "weighted"]
+__all__ = ["FloatTrace", "drives", "evaluate", "float_accuracy", "neurons", "over_channels", "psp_root", "weighted"]
 
 Float = npt.NDArray[np.float64]
 
@@ -61,6 +62,8 @@ def evaluate(network: FloatNetwork, events: npt.NDArray[np.int8]) -> FloatTrace:
 def drives(layer: FloatLayer, x: Float) -> Float:
     """Return what a layer makes of what it receives, [N, T, C, H, W] both: filtered (srm), pooled, weighted, normalised."""
     current = weighted(layer, alpha_response(x, layer.tau_s) if layer.neuron == "srm" else x)
+    if layer.norm.kind in LN_NORMS:
+        current = current / psp_root(layer, x)
     return np.asarray(over_channels(layer.drive_scale) * current + over_channels(layer.drive_shift))
 
 
@@ -72,6 +75,14 @@ def weighted(layer: FloatLayer, x: Float) -> Float:
         weights = weights.reshape(len(weights), *pooled.shape[2:])
     seen = patches(pooled, (weights.shape[2], weights.shape[3]), layer.stride, layer.padding)
     return np.asarray(np.einsum("nthwcyx,ocyx->ntohw", seen, weights, optimize=True))
+
+
+def psp_root(layer: FloatLayer, x: Float) -> Float:
+    """Return what PSP-LN divides the potentials of each sample of what a layer receives by, [N, 1, 1, 1, 1] (Ikegawa 2022, eqs. 15 and 19)."""
+    psp = pool(alpha_response(x, layer.tau_s), layer.pool) / layer.pool**2
+    axes = (1, 2, 3, 4)
+    moment = (psp**2).mean(axes, keepdims=True) if layer.norm.kind == "psp-ln" else psp.var(axes, keepdims=True)
+    return np.asarray(np.sqrt(moment + layer.norm.eps))
 
 
 def over_channels(schedule: Float) -> Float:

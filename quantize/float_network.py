@@ -12,13 +12,16 @@ from spikefold.data.errors import NetworkError
 from spikefold.quantize.network import INPUT
 from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape
 
-__all__ = ["CURRENT_NORMS", "PSP_NORMS", "Float", "FloatLayer", "FloatNetwork", "Norm"]
+__all__ = ["CURRENT_NORMS", "LN_NORMS", "PSP_NORMS", "Float", "FloatLayer", "FloatNetwork", "Norm"]
 
 Float = npt.NDArray[np.float64]
 CURRENT_NORMS = ("none", "bn", "bntt")
 """Normalisations of the current behind the weights, per channel of the layer."""
-PSP_NORMS = ("psp-bn",)
-"""Normalisations of the postsynaptic potentials before the weights, per channel of the source."""
+EPS_MAX = 1e3
+LN_NORMS = ("psp-ln", "psp-ln-eq15")
+"""Normalisations of the postsynaptic potentials by each sample's own statistics."""
+PSP_NORMS = ("psp-bn", *LN_NORMS)
+"""Normalisations of the postsynaptic potentials before the weights, with a factor on each channel of the source."""
 
 
 def _float(array: npt.ArrayLike, ndim: int, place: str) -> Float:
@@ -38,10 +41,11 @@ class Norm:
 
     ``none``, ``bn`` (tdBN is one, once it is trained) and ``bntt`` normalise the current of the layer's C channels. ``psp-bn`` scales the
     postsynaptic potentials of the source's C channels by ``gamma / sqrt(var + eps)``, eps being the paper's Lambda and ``var`` the second
-    raw moment (Ikegawa 2022, eq. 19) or the variance (eq. 15); it is [1, C] and shifts nothing.
+    raw moment (Ikegawa 2022, eq. 19) or the variance (eq. 15); it is [1, C] and shifts nothing. ``psp-ln`` and ``psp-ln-eq15`` divide them by
+    the root of each sample's own raw moment or variance, over all timesteps, plus eps; ``gamma`` is what multiplies them, and ``var`` is 1.
     """
 
-    kind: Literal["none", "bn", "bntt", "psp-bn"]
+    kind: Literal["none", "bn", "bntt", "psp-bn", "psp-ln", "psp-ln-eq15"]
     gamma: Float
     beta: Float
     mean: Float
@@ -55,8 +59,10 @@ class Norm:
             object.__setattr__(self, name, _float(getattr(self, name), 2, f"norm {name}"))
             if getattr(self, name).shape != self.gamma.shape:
                 raise NetworkError(f"norm {name}: shape {getattr(self, name).shape}; gamma has {self.gamma.shape}")
-        if (self.var < 0).any() or not 0 <= self.eps < 1 or ((self.var + self.eps) <= 0).any():
-            raise NetworkError(f"norm: var must not be negative and eps {self.eps} must be in 0..1 with var + eps above 0")
+        if (self.var < 0).any() or not 0 <= self.eps <= EPS_MAX or ((self.var + self.eps) <= 0).any():
+            raise NetworkError(f"norm: var must not be negative and eps {self.eps} must be in 0..{EPS_MAX:g} with var + eps above 0")
+        if self.kind in LN_NORMS and (self.eps == 0 or (self.var != 1).any()):
+            raise NetworkError(f"norm {self.kind}: eps {self.eps}, or a var that is not 1; eps must be above 0, as silent samples have no variance")
         if self.kind in PSP_NORMS and (len(self.gamma) != 1 or self.beta.any() or self.mean.any()):
             raise NetworkError(f"norm {self.kind}: {len(self.gamma)} timesteps, or a beta or mean; it has one row and neither of them")
         with np.errstate(over="ignore", invalid="ignore"):
@@ -78,8 +84,8 @@ class Norm:
 
     @property
     def scale(self) -> Float:
-        """``a`` [T or 1, C]."""
-        return np.asarray(self.gamma / np.sqrt(self.var + self.eps))
+        """``a`` [T or 1, C]; of the norms by a sample's own statistics, what is the same for all samples."""
+        return self.gamma if self.kind in LN_NORMS else np.asarray(self.gamma / np.sqrt(self.var + self.eps))
 
     @property
     def shift(self) -> Float:
@@ -269,6 +275,11 @@ class FloatNetwork:
             raise NetworkError(f"timesteps: {timesteps}; the network has {self.timesteps}, and at least 1 is needed")
         if timesteps < self.timesteps and self.input.coding in ("frames", "sequence"):
             raise NetworkError(f"timesteps: {timesteps} of {self.timesteps}; with {self.input.coding} coding a sample takes all of them")
+        for layer in self.layers:
+            if timesteps < self.timesteps and layer.norm.kind in LN_NORMS:
+                raise NetworkError(
+                    f"timesteps: {timesteps} of {self.timesteps}; the norm {layer.norm.kind} of layer {layer.name!r} takes all of them"
+                )
         layers = tuple(replace(layer, norm=layer.norm.cut(timesteps)) for layer in self.layers)
         return replace(self, timesteps=timesteps, layers=layers)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError, NetworkError
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork
+from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
 from spikefold.quantize.fold_options import FoldOptions
 from spikefold.quantize.folded_layer import (
     Incoming,
@@ -20,6 +20,7 @@ from spikefold.quantize.folded_layer import (
     StoredWeights,
     check_finite,
     check_sharing,
+    divisor_of,
     graded_population,
     identity,
     in_counts,
@@ -43,7 +44,7 @@ from spikefold.quantize.network import (
 )
 from spikefold.quantize.power_terms import TERMS_MAX
 from spikefold.quantize.rounding import LeakCode, integer_leak, to_int, weight_error, weight_steps
-from spikefold.quantize.schedules import Form, Schedules, fold_schedules
+from spikefold.quantize.schedules import Form, Schedules, check_divisors, fold_schedules
 from spikefold.quantize.steps import Steps, check_steps, choose_steps, counted
 from spikefold.quantize.widths import bits_for
 from spikefold.quantize.windows import Shape
@@ -162,6 +163,7 @@ def fold(
     for name, (value, low, high) in limits.items():
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
+    check_divisors(network)
     trained = network.timesteps
     if timesteps is not None:
         try:
@@ -293,7 +295,8 @@ class _Folder:
         incoming = [weighted(layer, layer.name, self.source, stored, steps.gain, steps.exponent, options)]
         if added is not None:
             incoming.append(identity(layer.name, added, schedules.added * added.value / steps.potential, options))
-        population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options)
+        divisor = divisor_of(layer, self.source, options) if layer.norm.kind in LN_NORMS and schedules.decays else None
+        population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options, divisor)
         return _FoldedLayer(
             stored=stored, counts=_counts(incoming[0], population, schedules, current),
             connections=tuple(one.connection for one in incoming), populations=(population,), sends=_spikes(layer.name), drive=None,
@@ -323,7 +326,8 @@ class _Folder:
             )  # fmt: skip
         steps = choose_steps(layer, np.zeros((shape[0], 1)), schedules.added + np.zeros(shape[0]), leak, options)
         incoming = [identity(layer.name, sends, schedules.added * sends.value / steps.potential, options)]
-        population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options)
+        divisor = divisor_of(layer, self.source, options) if layer.norm.kind in LN_NORMS and schedules.decays else None
+        population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options, divisor)
         return _FoldedLayer(
             stored=stored, counts=counts, connections=(*connections, incoming[0].connection), populations=(*populations, population),
             sends=_spikes(layer.name), drive=_Drive(source=sends, shift=shift, layer=layer), offset=np.zeros(shape[0]),

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.float_evaluation import FloatTrace, over_channels, weighted
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork
-from spikefold.quantize.schedules import Form, Schedules, fold_schedules
+from spikefold.quantize.float_evaluation import FloatTrace, over_channels, psp_root, weighted
+from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
+from spikefold.quantize.schedules import Form, Schedules, check_divisors, fold_schedules
 
 __all__ = ["evaluate_folded", "folded_neurons"]
 
@@ -17,6 +17,7 @@ def evaluate_folded(network: FloatNetwork, events: npt.NDArray[np.int8], form: F
 
     The potentials are unfolded again, but for a readout of srm neurons, of which only the last one is that of the float network.
     """
+    check_divisors(network)
     x = events.astype(np.float64) / network.input.scale
     spikes, potentials = [], []
     drives: dict[str, tuple[Float, Float]] = {}
@@ -26,7 +27,8 @@ def evaluate_folded(network: FloatNetwork, events: npt.NDArray[np.int8], form: F
         current, added, inherited = weighted(layer, x), None, None
         if layer.add:
             added, inherited = drives[layer.add] if layer.add_from == "drive" else (sent[layer.add], None)
-        fired, u = folded_neurons(layer, current, form, added, inherited)
+        root = psp_root(layer, x) if layer.norm.kind in LN_NORMS else None
+        fired, u = folded_neurons(layer, current, form, added, inherited, root)
         spikes.append(fired)
         potentials.append(u)
         drive, shift = over_channels(layer.drive_scale) * current, layer.drive_shift
@@ -37,11 +39,12 @@ def evaluate_folded(network: FloatNetwork, events: npt.NDArray[np.int8], form: F
 
 
 def folded_neurons(
-    layer: FloatLayer, current: Float, form: Form, added: Float | None = None, inherited: Float | None = None
+    layer: FloatLayer, current: Float, form: Form, added: Float | None = None, inherited: Float | None = None, root: Float | None = None
 ) -> tuple[npt.NDArray[np.bool_], Float]:
     """Run the folded neurons over their weighted input [N, T, C, H, W], the layer's own bias not in it.
 
-    ``added`` is what an earlier layer adds to the drive, and ``inherited`` [T or 1, C] the bias that belongs to it. Returns the spikes and
+    ``added`` is what an earlier layer adds to the drive, and ``inherited`` [T or 1, C] the bias that belongs to it. ``root`` [N, 1, 1, 1, 1] is
+    PSP-LN's divisor, which thresholds and kicks are multiplied by instead. Returns the spikes and
     the unfolded potentials before the reset, as :func:`spikefold.quantize.float_evaluation.neurons` does.
     """
     s = fold_schedules(layer, current.shape[1], form, inherited)
@@ -52,8 +55,11 @@ def folded_neurons(
         # Neurons without a state keep their bias.
         u = drive + over_channels(layer.drive_shift if inherited is None else layer.drive_shift + inherited)
         return u > 0, u
-    run = _responses if s.decays else _integrate
-    spikes, v = run(layer, s, drive)
+    if s.decays:
+        spikes, v = _responses(layer, s, drive, np.ones(1) if root is None else root[:, 0])
+    else:
+        spikes, v = _integrate(layer, s, drive)
+    v = v if root is None else v / root
     return spikes, v * over_channels(s.scale) + over_channels(s.bias)
 
 
@@ -70,17 +76,18 @@ def _integrate(layer: FloatLayer, s: Schedules, drive: Float) -> tuple[npt.NDArr
     return spikes, potentials
 
 
-def _responses(layer: FloatLayer, s: Schedules, drive: Float) -> tuple[npt.NDArray[np.bool_], Float]:
-    """Spike response neurons: the kernel of the source behind the weights."""
+def _responses(layer: FloatLayer, s: Schedules, drive: Float, root: Float) -> tuple[npt.NDArray[np.bool_], Float]:
+    """Spike response neurons: the kernel of the source behind the weights, thresholds and kicks times ``root``."""
     threshold, decrement = over_channels(s.threshold), over_channels(s.decrement)
     rise, psp, refractory, refractory_rise = (np.zeros_like(drive[:, 0]) for _ in range(4))
     spikes, potentials = np.zeros(drive.shape, np.bool_), np.empty_like(drive)
     for t in range(drive.shape[1]):
         psp = s.decays["psp"] * (psp + rise)
         v = potentials[:, t] = psp + refractory
-        fired = spikes[:, t] = (v >= threshold[t]) if layer.fires_at_threshold else (v > threshold[t])
+        reached = root * threshold[t]
+        fired = spikes[:, t] = (v >= reached) if layer.fires_at_threshold else (v > reached)
         rise = s.decays["rise"] * rise + drive[:, t]
-        kick = -np.where(fired, decrement[t], 0)
+        kick = -np.where(fired, root * decrement[t], 0)
         if layer.refractory == "alpha":
             kick = refractory_rise = s.decays["refractory_rise"] * refractory_rise + kick
         refractory = s.decays["refractory"] * (refractory + kick)

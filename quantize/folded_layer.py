@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +14,28 @@ from spikefold.quantize.network import (
     CURRENT_BITS_MAX,
     GRADED_BITS_MAX,
     POTENTIAL_BITS_MAX,
+    SHIFT_MAX,
     Connection,
     Int,
     Population,
+    PspScale,
     State,
     signed_range,
 )
 from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_threshold, integer_weights, to_int, weight_steps
 from spikefold.quantize.schedules import Schedules
 from spikefold.quantize.steps import counted
-from spikefold.quantize.widths import DECAY_BITS, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
+from spikefold.quantize.widths import DECAY_BITS, PSP_BITS_MAX, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
 from spikefold.quantize.windows import Shape
 
-__all__ = ["Incoming", "Source", "StoredWeights", "graded_population", "identity", "neurons", "store_shared", "weighted"]
+__all__ = ["Divisor", "Incoming", "Source", "StoredWeights", "divisor_of", "graded_population", "identity", "neurons", "store_shared", "weighted"]
 
 Float = npt.NDArray[np.float64]
 NEVER = 1 << 40
+SCALED_MAX = 1 << 14
+"""The largest threshold or decrement that PSP-LN's root is to multiply: a rounding of less than 0.01 %."""
+PSP_REACH = 1 << 20
+"""The largest potential that PSP-LN squares, where a payload's own bits leave the choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +87,7 @@ def store_shared(layer: FloatLayer, bits: int) -> StoredWeights:
 
 def check_sharing(layer: FloatLayer) -> None:
     """Refuse what would have to be in shared weights."""
-    if layer.norm.kind in PSP_NORMS:
+    if layer.norm.kind in PSP_NORMS and (layer.norm.scale != 1).any():
         raise FoldError(
             f"layer {layer.name!r} norm: {layer.norm.kind} scales the weights of each source channel, and these weights are shared; "
             "give the layer weights of its own, or a norm of the current (bn, bntt)"
@@ -176,15 +182,55 @@ def summed_bounds(incoming: Sequence[Incoming], load: Int, t: int) -> tuple[int,
     return int((low + start).min()), int((high + start).max())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divisor:
+    """PSP-LN's, in integers: what it is taken of, about what, and the float ``value`` of a root of 1."""
+
+    about: Literal["zero", "mean"]
+    decay: int
+    payload_shift: int
+    floor: int
+    value: float
+
+    def scale(self, largest: float) -> PspScale:
+        """Return the scale of thresholds whose largest is ``largest`` counts at a root of 1, with as many fraction bits as fit."""
+        shift = int(np.clip(np.floor(np.log2(SCALED_MAX / (largest * self.value))), 0, SHIFT_MAX)) if largest else 0
+        return PspScale(about=self.about, decay=self.decay, payload_shift=self.payload_shift, floor=self.floor, shift=shift)
+
+
+def divisor_of(layer: FloatLayer, source: Source, options: FoldOptions) -> Divisor:
+    """Return the divisor of a layer normalised by PSP-LN, whose potentials have as many fraction bits as their proof leaves."""
+    decay = round(np.exp(-1 / layer.tau_s) * (1 << DECAY_BITS))
+    height = np.e / layer.tau_s * source.value / layer.pool**2
+    lags = np.arange(options.timesteps) / layer.tau_s
+    reach = max(-source.least, source.most, 1 << (source.payload_bits - 1)) * layer.pool**2 * float((lags * np.exp(-lags) * layer.tau_s).sum() + 1)
+    payload_shift = int(np.clip(np.floor(np.log2(PSP_REACH / reach)), 0, PSP_BITS_MAX))
+    value = height / 2.0**payload_shift
+    about: Literal["zero", "mean"] = "zero" if layer.norm.kind == "psp-ln" else "mean"
+    floor = int(to_int(np.array(layer.norm.eps / value**2)))
+    return Divisor(about=about, decay=decay, payload_shift=payload_shift, floor=max(1, floor), value=value)
+
+
 def neurons(
-    layer: FloatLayer, shape: Shape, s: Schedules, step: Float, leak: LeakCode, incoming: Sequence[Incoming], options: FoldOptions
-) -> tuple[Population, int]:
-    """Round the schedules to counts of ``step`` [C], prove the width, and return the population and the proven bits."""
-    fires = layer.reset != "none"
-    zero = np.zeros((1, 1), np.int64)
-    threshold = integer_threshold(in_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold) if fires else np.full((1, 1), NEVER)
-    decrement = to_int(in_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else zero
-    load = to_int(in_counts(layer, "load", s.load, step)) if layer.reset == "hard" else zero
+    layer: FloatLayer, shape: Shape, s: Schedules, step: Float, leak: LeakCode, incoming: Sequence[Incoming], options: FoldOptions,
+    divisor: Divisor | None = None,
+) -> tuple[Population, int]:  # fmt: skip
+    """Round the schedules to counts of ``step`` [C], prove the width, and return the population and the proven bits.
+
+    With a ``divisor``, thresholds and decrements are those at a root of 1, in fractions.
+    """
+    scale: tuple[PspScale, ...] = ()
+    threshold, decrement = np.full((1, 1), NEVER), np.zeros((1, 1), np.int64)
+    if divisor is not None:
+        wanted = in_counts(layer, "threshold", s.threshold, step), in_counts(layer, "decrement", s.decrement, step)
+        scale = (divisor.scale(max(float(np.abs(values).max()) for values in wanted)),)
+        threshold, decrement = (to_int(values * divisor.value * 2.0 ** scale[0].shift) for values in wanted)
+    elif layer.reset != "none":
+        threshold = integer_threshold(in_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold)
+        decrement = to_int(in_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else decrement
+    load = to_int(in_counts(layer, "load", s.load, step)) if layer.reset == "hard" else np.zeros((1, 1), np.int64)
+    # Scaled thresholds are fractions, which need their bits whatever the potentials need.
+    least = SCALED_MAX.bit_length() if scale else 2
     bounds = [one.bounds for one in incoming]
 
     def build(bits: int, saturate: bool, states: tuple[State, ...]) -> Population:
@@ -194,7 +240,8 @@ def neurons(
         return Population(
             name=layer.name, shape=shape, neuron="srm" if s.decays else "lif", reset=layer.reset, leak_kind=leak.kind, **fields,
             threshold=collapse(np.clip(threshold, *wide)), decrement=collapse(np.clip(decrement, *wide)), load=collapse(np.clip(load, *narrow)),
-            potential_bits=bits, threshold_bits=bits + 1, saturate=saturate, states=states, unit=step if (step != step[0]).any() else step[:1],
+            potential_bits=bits, threshold_bits=bits + 1, saturate=saturate, states=states, scale=scale,
+            unit=step if (step != step[0]).any() else step[:1],
         )  # fmt: skip
 
     states = tuple(
@@ -209,14 +256,14 @@ def neurons(
     if clipped and proven == POTENTIAL_BITS_MAX:
         proven += 1  # A load beyond the widest potential can be reached, so the proof does not hold.
     if options.saturate_bits is not None and proven > options.saturate_bits:
-        return build(options.saturate_bits, True, states), proven
+        return build(max(options.saturate_bits, least), True, states), proven
     if proven > POTENTIAL_BITS_MAX:
         form = "form B or " if s.form == "C" else ""
         raise FoldError(
             f"layer {layer.name!r} potential: its proof takes {proven} bits, at most {POTENTIAL_BITS_MAX} fit; "
             f"use {form}saturate_bits, or fewer weight_bits"
         )
-    return build(max(proven, 2), False, states), proven
+    return build(max(proven, least), False, states), proven
 
 
 def _proven_state(layer: FloatLayer, state: State, least: int, most: int) -> State:

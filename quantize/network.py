@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
-from spikefold.quantize.widths import DECAY_BITS, check_widths
+from spikefold.quantize.widths import DECAY_BITS, PSP_BITS_MAX, check_widths
 from spikefold.quantize.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, layer_shape
 
 __all__ = [
@@ -22,13 +22,14 @@ __all__ = [
     "ExitRule",
     "Network",
     "Population",
+    "PspScale",
     "Readout",
     "Source",
     "State",
     "Weights",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INPUT = "input"
 SPIKE_PAYLOAD_BITS = 2
 """A spike is the payload 1, which takes two signed bits."""
@@ -178,13 +179,36 @@ class State:
         only(self.rounding, "half_up", f"{place} rounding")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PspScale:
+    """What PSP-LN divides by (Ikegawa 2022, eqs. 15 and 19): thresholds and decrements are multiplied by it instead, and shifted by ``shift``.
+
+    In a first pass over all timesteps, each pooled payload times ``2**payload_shift`` passes the states rise and psp, whose decay is in units of
+    2**-16. Of a sample's psp, the root is taken of the mean square, about ``zero`` or about their ``mean``, plus ``floor``.
+    """
+
+    about: Literal["zero", "mean"]
+    decay: int
+    payload_shift: int
+    floor: int
+    shift: int
+
+    def __post_init__(self) -> None:
+        one_of(self.about, ("zero", "mean"), "scale about")
+        within(self.decay, 0, 1 << DECAY_BITS, "scale decay")
+        within(self.payload_shift, 0, PSP_BITS_MAX, "scale payload_shift")
+        within(self.floor, 1, 1 << (2 * PSP_BITS_MAX), "scale floor")
+        within(self.shift, 0, SHIFT_MAX, "scale shift")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Population:
     """A layer of neurons, [channels, height, width]. Its schedules are [T or 1, C or 1], ``initial`` is [C or 1].
 
     ``leak_kind`` says what [LIF.2] is: ``none`` (the leak is in the schedule), ``shift`` (by ``leak_shift``) or
     ``multiply`` (by ``leak`` with ``leak_frac_bits`` fraction bits). ``linear`` neurons keep nothing: each timestep begins at ``load``, and
-    they send the potential as a graded payload where it reaches the threshold. ``srm`` neurons keep ``states`` and no potential.
+    they send the potential as a graded payload where it reaches the threshold. ``srm`` neurons keep ``states`` and no potential; with a
+    ``scale`` (there is one, or none), their thresholds and decrements depend on the sample.
     ``saturate`` says that ``potential_bits`` is not
     proven and that the potential clamps there. ``unit`` [C or 1] is what one step of the potential means in the float network.
     """
@@ -205,7 +229,7 @@ class Population:
     threshold_bits: int
     saturate: bool
     states: tuple[State, ...] = ()
-    threshold_scale: Literal["none", "schedule", "two_pass"] = "none"
+    scale: tuple[PspScale, ...] = ()
     output: Literal["spike", "graded"] = "spike"
     unit: npt.NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
 
@@ -216,8 +240,8 @@ class Population:
         one_of(self.neuron, ("lif", "linear", "srm"), f"{place} neuron")
         one_of(self.reset, ("soft", "hard", "none"), f"{place} reset")
         one_of(self.leak_kind, ("none", "shift", "multiply"), f"{place} leak_kind")
-        one_of(self.threshold_scale, ("none", "schedule", "two_pass"), f"{place} threshold_scale")
-        only(self.threshold_scale, "none", f"{place} threshold_scale")
+        if len(self.scale) > (self.neuron == "srm"):
+            raise NetworkError(f"{place} scale: {len(self.scale)} of them; srm neurons have at most one, and others none")
         one_of(self.output, ("spike", "graded"), f"{place} output")
         within(self.potential_bits, 2, GRADED_BITS_MAX if self.output == "graded" else POTENTIAL_BITS_MAX, f"{place} potential_bits")
         self._check_neuron(place)

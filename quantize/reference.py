@@ -4,15 +4,16 @@ Sources of the neuron: Kim and Panda 2021 (BNTT) for the per-timestep schedules,
 :mod:`spikefold.quantize.fold`. Simulator and hardware repeat the tagged lines under the same names.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import DataError
-from spikefold.quantize.network import INPUT, Connection, Int, Network, Population, Weights, signed_range
+from spikefold.quantize.network import INPUT, Connection, Int, Network, Population, PspScale, Weights, signed_range
 from spikefold.quantize.trace import Trace
-from spikefold.quantize.widths import decayed
+from spikefold.quantize.widths import decayed, scaled
 from spikefold.quantize.windows import patches, pool
 
 __all__ = ["run"]
@@ -33,7 +34,9 @@ def run(network: Network, events: npt.NDArray[np.int8], *, potentials: bool = Fa
             current, operations = currents(connection, weights, payloads[connection.source])
             incoming.append((connection, current))
             sops.append(operations)
-        fired, potential, clamped = run_population(incoming, population)
+        (first, _), *_ = incoming
+        roots = [psp_root(scale, first, payloads[first.source]) for scale in population.scale]
+        fired, potential, clamped = run_population(incoming, population, *roots)
         payload = np.where(fired, potential, 0) if population.output == "graded" else fired.astype(np.int64)
         # Of neurons that send their potential, one of 0 is no event.
         spikes.append(payload != 0)
@@ -84,13 +87,16 @@ def currents(connection: Connection, weights: Weights | None, payload: Int) -> t
     return np.ascontiguousarray(current), events.reshape(len(payload), -1).sum(1) * len(tensor)
 
 
-def run_population(incoming: Sequence[tuple[Connection, Int]], population: Population) -> tuple[npt.NDArray[np.bool_], Int, int]:
+def run_population(
+    incoming: Sequence[tuple[Connection, Int]], population: Population, root: Int | None = None
+) -> tuple[npt.NDArray[np.bool_], Int, int]:
     """Run the neurons of one population through all timesteps of its connections' currents, [N, T, C, H, W] each.
 
-    Returns the spikes and the potentials after reset, both shaped like the currents, and how often a clamp acted.
+    ``root`` [N] is what :func:`psp_root` returns, for neurons with a scale. Returns the spikes and the potentials after reset, both shaped
+    like the currents, and how often a clamp acted.
     """
     first = incoming[0][1]
-    neurons: Lif | Srm = Srm(population, first[:, 0].shape) if population.neuron == "srm" else Lif(population, first[:, 0].shape)
+    neurons: Lif | Srm = Srm(population, first[:, 0].shape, root) if population.neuron == "srm" else Lif(population, first[:, 0].shape)
     spikes, potentials = np.empty(first.shape, np.bool_), np.empty_like(first)
     clamped = 0
     for t in range(first.shape[1]):
@@ -141,24 +147,46 @@ class Lif:
         return fired, potential, clamped
 
 
+def psp_root(scale: PspScale, connection: Connection, payload: Int) -> Int:
+    """Return what the thresholds of each sample are multiplied by, int64 [N]: the root of the mean square of all postsynaptic potentials."""
+    kicks = pool(payload, connection.pool) << scale.payload_shift
+    axes = tuple(range(1, kicks.ndim - 1))
+    rise = psp = np.zeros_like(kicks[:, 0])
+    total, squares = np.zeros((2, len(kicks)), np.int64)
+    for t in range(kicks.shape[1]):
+        psp = decayed(psp + rise, scale.decay)  # [ROOT.1]
+        rise = decayed(rise, scale.decay) + kicks[:, t]  # [ROOT.2]
+        total += psp.sum(axes)
+        squares += (psp**2).sum(axes)
+    count = kicks[0].size
+    moment = squares // count  # [ROOT.3]
+    if scale.about == "mean":
+        moment = np.maximum(moment - (total // count) ** 2, 0)  # [ROOT.4]
+    return np.array([math.isqrt(int(value) + scale.floor) for value in moment])  # [ROOT.5]
+
+
 class Srm:
     """The states [N, C, H, W] of spike response neurons: two of the alpha kernel, and one or two of the refractory response."""
 
-    def __init__(self, population: Population, shape: tuple[int, ...]) -> None:
+    def __init__(self, population: Population, shape: tuple[int, ...], root: Int | None = None) -> None:
         self.population = population
+        self.root = None if root is None else root[:, None, None, None]
         self.decays = [state.decay for state in population.states]
         self.states = [np.zeros(shape, np.int64) for _ in population.states]
 
     def step(self, drive: Int, t: int) -> tuple[npt.NDArray[np.bool_], Int, int]:
         """Advance by one timestep; return spikes, potentials, and how often a clamp acted."""
         population = self.population
+        threshold, decrement = at(population.threshold, t), at(population.decrement, t)
+        if self.root is not None:
+            threshold, decrement = (scaled(values, self.root, population.scale[0]) for values in (threshold, decrement))  # [ROOT.6]
         rise, psp, refractory, *more = self.states
         rising, falling, recovering, *later = self.decays
         psp = decayed(psp + rise, falling)  # [SRM.1]
         summed, clamped = clamp(psp + refractory, population)  # [SRM.2]
-        fired = summed >= at(population.threshold, t)  # [SRM.3]
+        fired = summed >= threshold  # [SRM.3]
         rise = decayed(rise, rising) + drive  # [SRM.4]
-        kick = np.where(fired, at(population.decrement, t), 0)  # [SRM.5]
+        kick = np.where(fired, decrement, 0)  # [SRM.5]
         if more:
             more = [decayed(more[0], later[0]) - kick]  # [SRM.6a]
             refractory = decayed(refractory + more[0], recovering)  # [SRM.7a]

@@ -9,8 +9,9 @@ Source: the recursion of BNTT (Kim and Panda 2021), ``u = leak * u + a[t] * (x +
 
 Spike response neurons (Ikegawa 2022) are linear before the threshold, so the kernel ``eps`` moves behind the weights: two states a neuron,
 ``psp[t] = d * (psp[t-1] + rise[t-1])`` and ``rise[t] = d * rise[t-1] + e / tau_s * x[t]`` with ``d = exp(-1 / tau_s)``. The bias passes no
-kernel and leaves the threshold in its own timestep. A readout that adds their drive up until the last timestep T - 1 weighs the input of
-timestep t by ``eps(0) + ... + eps(T - 1 - t)``, and keeps no states.
+kernel and leaves the threshold in its own timestep. Where PSP-LN divides the potentials of a sample by its own root, thresholds and kicks
+are multiplied by that root instead, and nothing between the two changes. A readout that adds their drive up until the last timestep T - 1
+weighs the input of timestep t by ``eps(0) + ... + eps(T - 1 - t)``, and keeps no states.
 """
 
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError
-from spikefold.quantize.float_network import FloatLayer
+from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
 
-__all__ = ["Form", "Schedules", "fold_schedules"]
+__all__ = ["Form", "Schedules", "check_divisors", "fold_schedules"]
 
 Float = npt.NDArray[np.float64]
 Form = Literal["B", "C"]
@@ -70,6 +71,26 @@ def fold_schedules(layer: FloatLayer, timesteps: int, form: Form, inherited: Flo
         if not np.isfinite(getattr(schedules, name)).all():
             raise FoldError(f"layer {layer.name!r} {name}: its schedule in form {form} is not finite; {remedy} is needed")
     return schedules
+
+
+def check_divisors(network: FloatNetwork) -> None:
+    """Refuse what a divisor that each sample has for itself cannot be moved past: other terms of the same sum."""
+    layers = {layer.name: layer for layer in network.layers}
+    for layer in network.layers:
+        added = [layers[layer.add]] if layer.add and layer.add_from == "drive" else []
+        divided = next((one for one in (layer, *added) if one.norm.kind in LN_NORMS), None)
+        if divided is None:
+            continue
+        if layer.add:
+            raise FoldError(
+                f"layer {layer.name!r} add: {divided.norm.kind} in layer {divided.name!r} divides only a part of the sum by each sample's root; "
+                "a residual connection needs psp-bn, or no norm"
+            )
+        if layer.reset == "none" and layer.drive_shift.any():
+            raise FoldError(
+                f"layer {layer.name!r} bias: {layer.norm.kind} divides only the other part of a score by each sample's root; "
+                "train the readout without a bias"
+            )
 
 
 def _lif(layer: FloatLayer, shift: Float, timesteps: int, form: Form) -> Schedules:

@@ -5,6 +5,7 @@ Each element of a connection's source sends at most one event in a timestep; a p
 the bound also holds for every order of arrival.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,19 @@ import numpy.typing as npt
 from spikefold.data.errors import NetworkError
 
 if TYPE_CHECKING:
-    from spikefold.quantize.network import Connection, Int, Network, Population
+    from spikefold.quantize.network import Connection, Int, Network, Population, PspScale
 
 __all__ = [
     "DECAY_BITS",
+    "PSP_BITS_MAX",
     "address_bits",
     "bits_for",
     "check_widths",
     "current_bounds",
     "decayed",
     "potential_bounds",
+    "psp_bound",
+    "scaled",
     "score_bits",
     "state_bounds",
     "weighted_bounds",
@@ -36,6 +40,11 @@ PROVEN_MAX = 1 << 46
 
 DECAY_BITS = 16
 """The decay of a state is in units of 2**-16."""
+
+
+PSP_BITS_MAX = 24
+"""What PSP-LN squares takes at most so many bits without its sign, so that 2**14 of the squares, at least, add up within 62 bits."""
+SQUARES_BITS_MAX = 62
 
 
 def decayed(state: "Int", decay: int) -> "Int":
@@ -149,8 +158,10 @@ def state_bounds(incoming: Incoming, population: "Population", timesteps: int) -
     ends = {state.name: (np.zeros(1, np.int64), np.zeros(1, np.int64)) for state in population.states} | {"potential": (np.zeros(1, np.int64),) * 2}
     found = dict.fromkeys(ends, (0, 0))
     decays = {state.name: state.decay for state in population.states}
+    root = max((root_bound(incoming[0][0], scale, timesteps) for scale in population.scale), default=0)
     for t in range(timesteps):
         drive, kick = drive_bounds(incoming, t), row(population.decrement, t)
+        kick = scaled(kick, root, population.scale[0]) if population.scale else kick
         kicks = -np.maximum(kick, 0), -np.minimum(kick, 0)
         for end in (0, 1):
             now = {name: pair[end] for name, pair in ends.items()}
@@ -170,6 +181,46 @@ def state_bounds(incoming: Incoming, population: "Population", timesteps: int) -
     return found
 
 
+def scaled(values: "Int", root: "Int | int", scale: "PspScale") -> "Int":
+    """Return thresholds or decrements times a sample's root, rounded half up."""
+    return np.asarray((values * root + ((1 << scale.shift) >> 1)) >> scale.shift)
+
+
+def root_bound(connection: "Connection", scale: "PspScale", timesteps: int) -> int:
+    """Return the largest root that a sample can have: that of payloads that are the largest everywhere."""
+    largest = psp_bound(connection, scale, timesteps)
+    return math.isqrt(largest**2 + scale.floor)
+
+
+def psp_bound(connection: "Connection", scale: "PspScale", timesteps: int) -> int:
+    """Return the largest potential that PSP-LN squares; beyond ``PSP_BITS_MAX`` bits it is only some number as large."""
+    payload = connection.pool**2 << (connection.payload_bits - 1 + scale.payload_shift)
+    rise = psp = largest = 0
+    for _ in range(timesteps):
+        psp = int(decayed(psp + rise, scale.decay))  # type: ignore[arg-type]
+        rise = int(decayed(rise, scale.decay)) + payload  # type: ignore[arg-type]
+        largest = max(largest, psp)
+        if largest >> PSP_BITS_MAX:
+            break
+    return largest
+
+
+def check_scale(network: "Network", population: "Population", connection: "Connection") -> None:
+    """Raise a NetworkError where what PSP-LN squares, or the sum of the squares, could leave 64 bits."""
+    place = f"layer {population.name!r} scale"
+    if len(network.into(network.populations.index(population))) != 1 or connection.kind == "identity":
+        raise NetworkError(f"{place}: its neurons need one connection, with weights, whose payloads it is taken of")
+    for scale in population.scale:
+        largest = psp_bound(connection, scale, network.timesteps)
+        source = network.source(connection).shape
+        count = source[0] * (source[1] // connection.pool) * (source[2] // connection.pool) * network.timesteps
+        if largest >> PSP_BITS_MAX or (largest**2 * count).bit_length() > SQUARES_BITS_MAX:
+            raise NetworkError(
+                f"{place} payload_shift: {scale.payload_shift}; a postsynaptic potential can reach {largest} or more, and {count} squares of it "
+                f"more than {SQUARES_BITS_MAX} bits; at most {PSP_BITS_MAX} and {SQUARES_BITS_MAX} bits can be taken"
+            )
+
+
 def check_widths(network: "Network") -> None:
     """Raise a NetworkError where a current, a state or an unsaturated potential could leave its declared width."""
     for index, population in enumerate(network.populations):
@@ -183,6 +234,8 @@ def check_widths(network: "Network") -> None:
                     f"{place} current_bits: {connection.current_bits}; its weights can reach {low.min()}..{high.max()}, which takes {needed}"
                 )
             incoming.append((connection, low, high))
+        if population.scale:
+            check_scale(network, population, incoming[0][0])
         widths = {} if population.saturate else {"potential": population.potential_bits}
         reached = {"potential": potential_bounds(incoming, population, network.timesteps)} if widths and not population.states else {}
         if population.states:

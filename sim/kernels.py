@@ -165,6 +165,53 @@ def decayed(state: int, decay: int) -> int:
 
 
 @kernel
+def root(value: int) -> int:
+    """Return the largest integer whose square is at most ``value``, below 2**62."""
+    found, bit = 0, 1 << 31
+    while bit > 0:
+        if (found + bit) * (found + bit) <= value:
+            found += bit
+        bit >>= 1
+    return found
+
+
+@kernel
+def psp_root(payloads: I32, width: int, pool: int, payload_shift: int, decay: int, about_mean: int, floor: int, states: I64) -> int:
+    """Return what the thresholds of one sample are multiplied by, from the ``payloads`` [timesteps, pixels, channels] of its source.
+
+    ``states`` [2, rows, columns, channels] of the pooled source, rise and psp, is scratch.
+    """
+    states[:] = 0
+    total = squares = 0
+    timesteps, channels = payloads.shape[0], payloads.shape[2]
+    for t in range(timesteps):
+        for y in range(states.shape[1]):
+            for x in range(states.shape[2]):
+                for c in range(channels):
+                    psp = decayed(states[1, y, x, c] + states[0, y, x, c], decay)  # [ROOT.1]
+                    kick = 0
+                    for row in range(y * pool, (y + 1) * pool):
+                        for column in range(x * pool, (x + 1) * pool):
+                            kick += payloads[t, row * width + column, c]
+                    states[0, y, x, c] = decayed(states[0, y, x, c], decay) + (kick << payload_shift)  # [ROOT.2]
+                    states[1, y, x, c] = psp
+                    total += psp
+                    squares += psp * psp
+    count = timesteps * states.shape[1] * states.shape[2] * channels
+    moment = squares // count  # [ROOT.3]
+    if about_mean:
+        moment = max(moment - (total // count) ** 2, 0)  # [ROOT.4]
+    return root(moment + floor)  # [ROOT.5]
+
+
+@kernel
+def scale_row(values: I64, sample_root: int, shift: int, scaled_values: I64) -> None:
+    """Write ``values`` [channels] times a sample's root, rounded half up, to ``scaled_values``."""
+    for c in range(len(values)):
+        scaled_values[c] = (values[c] * sample_root + ((1 << shift) >> 1)) >> shift  # [ROOT.6]
+
+
+@kernel
 def update_srm(
     drive: I64, threshold: I64, decrement: I64, saturate: int, low: int, high: int, decays: I64, states: I64, potential: I64, payloads: I32
 ) -> int:

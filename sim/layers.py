@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.network import Connection, Int, Network, Population, signed_range
+from spikefold.quantize.network import Connection, Int, Network, Population, PspScale, signed_range
 from spikefold.quantize.placement import CorePlan, plan_connection
 from spikefold.sim import kernels
 
@@ -109,6 +109,17 @@ class Driver:
         kernels.add_drive(self.current, self.fan_out[-1], self.gain[t], self.shift[t], drive)
         return walked * self.channels
 
+    def root(self, network: Network, connection: Connection, scale: PspScale, n: int) -> int:
+        """Return what PSP-LN multiplies the thresholds of sample ``n`` by."""
+        channels, height, width = network.source(connection).shape
+        states = np.empty((2, height // connection.pool, width // connection.pool, channels), np.int64)
+        payloads = self.payloads[n].astype(np.int32, copy=False)
+        return int(
+            kernels.psp_root(
+                payloads, width, connection.pool, scale.payload_shift, scale.decay, int(scale.about == "mean"), scale.floor, states
+            )
+        )  # fmt: skip
+
 
 def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep: bool, progress: Callable[[int], None] | None) -> LayerRun:
     """Run a population that several connections may drive, or whose neurons are linear or spike response neurons."""
@@ -122,13 +133,20 @@ def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep:
     drive, potential = np.zeros((pixels, channels), np.int64), np.empty((pixels, channels), np.int64)
     states, decays = np.empty((len(population.states), pixels, channels), np.int64), np.array([state.decay for state in population.states], np.int64)
     leak_kind, leak, leak_bits, reset, threshold, decrement, load, *clamp = neuron_of(population, timesteps)
+    scaled = np.empty((2, channels), np.int64)
     for n in range(samples):
         potential[:], states[:] = population.initial, 0
+        roots = [drivers[0].root(network, connections[0], scale, n) for scale in population.scale]
         for t in range(timesteps):
             for i, driver in enumerate(drivers):
                 sops[n, i] += driver.add(n, t, drive)
             if population.states:
-                arguments: list[Any] = [drive, threshold[t], decrement[t], *clamp, decays, states, potential, sent_here[n, t]]
+                rows = threshold[t], decrement[t]
+                for scale, root in zip(population.scale, roots, strict=True):
+                    for values, out in zip(rows, scaled, strict=True):
+                        kernels.scale_row(values, root, scale.shift, out)
+                    rows = scaled[0], scaled[1]
+                arguments: list[Any] = [drive, *rows, *clamp, decays, states, potential, sent_here[n, t]]
                 clamps += int(kernels.update_srm(*arguments))
             else:
                 neuron = (leak_kind, leak[t], leak_bits, reset, threshold[t], decrement[t], load[t], *clamp)

@@ -14,7 +14,11 @@ __all__ = ["CELLS", "CODINGS", "NORMS", "TOPOLOGIES", "Cell", "random_events", "
 Rng = np.random.Generator
 CODINGS = ("ternary", "poisson", "direct", "frames", "sequence")
 TOPOLOGIES = ("plain", "pooled", "backres", "residual", "hybrid")
-NORMS = {"lif": ("none", "bn", "tdbn", "bntt"), "if": ("none", "bn", "tdbn", "bntt"), "srm": ("none", "psp-bn", "psp-bn-eq15")}
+NORMS = {
+    "lif": ("none", "bn", "tdbn", "bntt"),
+    "if": ("none", "bn", "tdbn", "bntt"),
+    "srm": ("none", "psp-bn", "psp-bn-eq15", "psp-ln", "psp-ln-eq15"),
+}
 RESETS = {"lif": ("soft", "hard"), "if": ("soft", "hard"), "srm": ("exponential", "alpha")}
 
 
@@ -44,10 +48,11 @@ def random_norm(rng: Rng, kind: str, timesteps: int, channels: int, source: int)
     if kind == "none":
         return Norm.none(channels)
     if kind.startswith("psp"):
-        moment = rng.uniform(0.05, 0.6, (1, source))
-        gamma = np.ones_like(moment) if kind == "psp-bn" else rng.normal(1.0, 0.3, moment.shape)
+        over_samples = kind.startswith("psp-bn")
+        moment = rng.uniform(0.05, 0.6, (1, source)) if over_samples else np.ones((1, source))
+        gamma = rng.normal(1.0, 0.3, moment.shape) if kind.endswith("eq15") else np.ones_like(moment)
         zero = np.zeros_like(moment)
-        return Norm(kind="psp-bn", gamma=gamma, beta=zero, mean=zero, var=moment, eps=0.1)
+        return Norm(kind="psp-bn" if over_samples else kind, gamma=gamma, beta=zero, mean=zero, var=moment, eps=0.1)
     size = (timesteps if kind == "bntt" else 1, channels)
     gamma = rng.normal(0.7, 0.5, size) * np.where(rng.random(size) < 0.1, 1e-3, 1) * (rng.random(size) >= 0.05)
     beta = rng.normal(0, 0.2, size) * (kind != "bntt")
@@ -118,6 +123,8 @@ def _layer(rng: Rng, cell: Cell, name: str, weights: np.ndarray, timesteps: int,
         }  # fmt: skip
         if rng.random() < 0.3:
             fields |= {"decrement": rng.uniform(0.4, 1.4, channels), "load": rng.normal(0, 0.2, channels), "initial": rng.normal(0, 0.2, channels)}
+    if integrates and kind.startswith("psp-ln"):
+        fields["bias"] = None
     return FloatLayer(**fields | plan)
 
 

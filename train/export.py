@@ -178,12 +178,15 @@ class _Reader:
 
 
 def _psp_norm(place: str, norm: PSPNorm) -> Norm:
-    if norm.over == "ln" or norm.form == "centred":
-        why = "depends on the sample" if norm.over == "ln" else "shifts silent inputs"
-        raise ExportError(f"{place}: over {norm.over}, form {norm.form}, it {why}, so that no weights can hold it; use psp-bn or psp-bn-eq15")
-    var = _array(norm.running_moment)[None]
+    if norm.form == "centred":
+        raise ExportError(f"{place}: over {norm.over}, form centred, it shifts silent inputs, so that no weights can hold it; use another psp norm")
+    if norm.over == "ln":
+        kind: Literal["psp-bn", "psp-ln", "psp-ln-eq15"] = "psp-ln" if norm.form == "raw" else "psp-ln-eq15"
+        var = np.ones((1, norm.channels))
+    else:
+        kind, var = "psp-bn", _array(norm.running_moment)[None]
     gamma = np.ones_like(var) if norm.gamma is None else _array(norm.gamma)[None]
-    return Norm(kind="psp-bn", gamma=gamma, beta=np.zeros_like(var), mean=np.zeros_like(var), var=var, eps=norm.lam)
+    return Norm(kind=kind, gamma=gamma, beta=np.zeros_like(var), mean=np.zeros_like(var), var=var, eps=norm.lam)
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[np.float64]:

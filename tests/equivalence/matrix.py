@@ -8,10 +8,11 @@ within 1e-9 of its threshold is left out and counted: there float64's own roundi
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Result:
 
     cell: Cell
     networks: int = 0
+    folded: int = 0
     ties: int = 0
     spikes: int = 0
     mismatches: int = 0
@@ -69,10 +71,15 @@ class Result:
         return vars(self.cell) | figures | {"refused": sorted(self.refused)}
 
 
-def check_cell(cell: Cell, seeds: Iterable[int], *, integer: int, rtl: int) -> Result:
-    """Check networks of ``cell``: all in float64, the first ones also in integers and as Verilog."""
+def check_cell(cell: Cell, networks: int, *, integer: int, rtl: int, first: int = 0) -> Result:
+    """Check networks of ``cell``, from the seed ``first`` on: all in float64, the first ones also in integers and as Verilog.
+
+    The place of one with a tie is taken by the next.
+    """
     result = Result(cell=cell)
-    for seed in seeds:
+    for seed in itertools.count(first):
+        if result.networks == networks:
+            break
         rng = np.random.default_rng([*str(cell).encode(), seed])
         network = random_float_network(rng, cell)
         events = random_events(rng, network)
@@ -81,9 +88,14 @@ def check_cell(cell: Cell, seeds: Iterable[int], *, integer: int, rtl: int) -> R
             result.ties += 1
             continue
         result.networks += 1
+        try:
+            all_folded = [evaluate_folded(network, events, form) for form in ("B", "C")]
+        except FoldError as error:
+            result.refused.add(str(error).partition(": ")[2])
+            continue
+        result.folded += 1
         result.fired += sum(int(spikes.sum()) for spikes in direct.spikes)
-        for form in ("B", "C"):
-            folded = evaluate_folded(network, events, form)
+        for form, folded in zip(("B", "C"), all_folded, strict=True):
             result.spikes += sum(spikes.size for spikes in direct.spikes)
             differ = sum(int((a != b).sum()) for a, b in zip(direct.spikes, folded.spikes, strict=True))
             result.mismatches += differ
@@ -149,7 +161,9 @@ def summary(results: Sequence[Result]) -> str:
     if not results:
         return ""
     total = totals(results)
-    words = [f"exact, {total['networks']:,}" if not total["mismatches"] else f"{total['mismatches']:,} SPIKES DIFFER"]
+    if not total["folded"]:
+        return "refused"
+    words = [f"exact, {total['folded']:,}" if not total["mismatches"] else f"{total['mismatches']:,} SPIKES DIFFER"]
     if any(r.refused for r in results):
         words.append("integers refused" if not total["integer"] else "some integers refused")
     for count, differences, place in (("integer", "differences", "simulator"), ("rtl", "rtl_differences", "Verilog")):
@@ -163,7 +177,7 @@ def totals(results: Sequence[Result]) -> dict[str, int]:
     return {name: sum(getattr(r, name) for r in results) for name in COUNTS}
 
 
-COUNTS = ("networks", "ties", "spikes", "mismatches", "fired", "integer", "values", "differences", "rtl", "rtl_differences", "flips")
+COUNTS = ("networks", "folded", "ties", "spikes", "mismatches", "fired", "integer", "values", "differences", "rtl", "rtl_differences", "flips")
 HEAD = ("normalisation", "neuron", "reset or refractory response", *TOPOLOGIES)
 
 
@@ -183,9 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not cells:
         parser.error(f"--only {options.only!r}: no cell has these words; one is {str(CELLS[0])!r}")
     console = Console(width=None if sys.stdout.isatty() else 200)
-    seeds = range(options.seed, options.seed + options.networks)
     results = [
-        check_cell(cell, seeds, integer=options.integer, rtl=options.rtl)
+        check_cell(cell, options.networks, integer=options.integer, rtl=options.rtl, first=options.seed)
         for cell in track(cells, description="cells", console=console, transient=True)
     ]
     table = Table(title=f"{len(cells)} cells; networks compared, over {len({cell.coding for cell in cells})} codings")

@@ -4,7 +4,23 @@ from dataclasses import dataclass
 
 __all__ = ["GRAPH_TAGS", "MUTATIONS", "TAGS", "Mutation"]
 
-GRAPH_TAGS = ("LINEAR", "SRM.1", "SRM.2", "SRM.3", "SRM.4", "SRM.5", "SRM.6a", "SRM.7a", "SRM.7b")
+GRAPH_TAGS = (
+    "LINEAR",
+    "ROOT.1",
+    "ROOT.2",
+    "ROOT.3",
+    "ROOT.4",
+    "ROOT.5",
+    "ROOT.6",
+    "SRM.1",
+    "SRM.2",
+    "SRM.3",
+    "SRM.4",
+    "SRM.5",
+    "SRM.6a",
+    "SRM.7a",
+    "SRM.7b",
+)
 """Lines of what the reference and the simulator run, and the hardware not yet."""
 TAGS = ("LIF.1", "LIF.2a", "LIF.2b", "LIF.2c", "LIF.3", "LIF.4", "LIF.5a", "LIF.5b", "LIF.5c")
 
@@ -74,9 +90,10 @@ REFERENCE = (
               "the width's upper end is never reached"),
     reference("reference-clamp-wraps", "LIF.3", "np.clip(value, low, high)", "(value - low) % (high - low + 1) + low", "the sum wraps around"),
     reference("reference-sum-not-clamped", "LIF.3", "clamp(leaked + drive, population)", "(leaked + drive, 0)", "only the reset clamps"),
-    reference("reference-strict", "LIF.4", "summed >= threshold", "summed > threshold", "a potential at its threshold does not fire"),
-    reference("reference-threshold-late", "LIF.4", "at(population.threshold, t), at",
-              "at(population.threshold, min(t + 1, len(population.threshold) - 1)), at",
+    reference("reference-strict", "LIF.4", "summed >= threshold  # [LIF.4]", "summed > threshold  # [LIF.4]",
+              "a potential at its threshold does not fire"),
+    reference("reference-threshold-late", "LIF.4", "load = at(population.threshold, t), at",
+              "load = at(population.threshold, min(t + 1, len(population.threshold) - 1)), at",
               "the threshold of the next timestep"),
     reference("reference-soft-threshold", "LIF.5a", "np.where(fired, summed - decrement, summed)", "np.where(fired, summed - threshold, summed)",
               "a soft reset subtracts the threshold"),
@@ -108,7 +125,8 @@ REFERENCE = (
               "kernels are mirrored", file=WINDOWS),
     reference("windows-padding", "window", "(0, 0), (padding, padding), (padding, padding)", "(0, 0), (2 * padding, 0), (padding, padding)",
               "all padding is above", file=WINDOWS),
-    reference("reference-strict-integer", "LIF.4", "summed >= threshold", "summed > threshold - 1", "the same test in other words",
+    reference("reference-strict-integer", "LIF.4", "summed >= threshold  # [LIF.4]", "summed > threshold - 1  # [LIF.4]",
+              "the same test in other words",
               equivalent="for integers, >= t and > t - 1 are the same"),
 )  # fmt: skip
 
@@ -118,7 +136,8 @@ PLACEMENT = "quantize/placement.py"
 KERNEL = (
     kernel("kernel-drive-floors", "LIF.1", "gain + ((1 << shift) >> 1)) >> shift", "gain) >> shift",
            "the drive is floored, not rounded"),
-    kernel("kernel-drive-half-down", "LIF.1", "((1 << shift) >> 1)) >>", "(((1 << shift) - 1) >> 1)) >>", "ties round down"),
+    kernel("kernel-drive-half-down", "LIF.1", "gain + ((1 << shift) >> 1)) >>", "gain + (((1 << shift) - 1) >> 1)) >>",
+           "ties round down"),
     kernel("kernel-gain-channel", "LIF.1", "arrived[c]), gain[c]", "arrived[c]), gain[0]", "the first channel's gain throughout"),
     kernel("kernel-no-leak-forgets", "LIF.2a", "leaked = potential  # [LIF.2a]", "leaked = potential & -2  # [LIF.2a]",
            "a bit is lost"),
@@ -270,8 +289,8 @@ GRAPH = (
     reference(
         "graph-strict",
         "SRM.3",
-        "fired = summed >= at(population.threshold, t)  # [SRM.3]",
-        "fired = summed > at(population.threshold, t)  # [SRM.3]",
+        "fired = summed >= threshold  # [SRM.3]",
+        "fired = summed > threshold  # [SRM.3]",
         "a potential at its threshold does not fire",
         check="graph",
     ),
@@ -286,8 +305,8 @@ GRAPH = (
     reference(
         "graph-kick-of-silence",
         "SRM.5",
-        "np.where(fired, at(population.decrement, t), 0)",
-        "np.where(~fired, at(population.decrement, t), 0)",
+        "np.where(fired, decrement, 0)",
+        "np.where(~fired, decrement, 0)",
         "silence is refractory",
         check="graph",
     ),
@@ -330,6 +349,21 @@ GRAPH = (
         "drive += (current[:, t] * gain",
         "drive = (current[:, t] * gain",
         "the last connection alone counts",
+        check="graph",
+    ),
+    reference(
+        "root-psp-late", "ROOT.1", "decayed(psp + rise, scale.decay)", "decayed(psp, scale.decay) + rise", "the rise does not decay", check="graph"
+    ),
+    reference("root-rise", "ROOT.2", "decayed(rise, scale.decay) + kicks[:, t]", "kicks[:, t]", "a kick is forgotten at once", check="graph"),
+    reference("root-count", "ROOT.3", "squares // count  # [ROOT.3]", "squares // (count // 2)  # [ROOT.3]", "half the mean", check="graph"),
+    reference("root-mean", "ROOT.4", "moment - (total // count) ** 2, 0)", "moment - total // count, 0)", "the mean is not squared", check="graph"),
+    reference("root-floor", "ROOT.5", "math.isqrt(int(value) + scale.floor)", "math.isqrt(int(value))", "silent samples divide by 0", check="graph"),
+    reference(
+        "root-sample",
+        "ROOT.6",
+        "scaled(values, self.root, population",
+        "scaled(values, self.root[:1], population",
+        "the first sample's root throughout",
         check="graph",
     ),
     kernel(
@@ -406,6 +440,48 @@ GRAPH = (
         "the response begins undecayed",
         check="graph",
     ),
+    kernel(
+        "root-kernel-psp",
+        "ROOT.1",
+        "decayed(states[1, y, x, c] + states[0, y, x, c], decay)",
+        "decayed(states[0, y, x, c], decay)",
+        "the potential forgets",
+        check="graph",
+    ),
+    kernel("root-kernel-rise", "ROOT.2", "decayed(states[0, y, x, c], decay) + (kick", "states[0, y, x, c] + (kick", "no rise decays", check="graph"),
+    kernel(
+        "root-kernel-count",
+        "ROOT.3",
+        "squares // count  # [ROOT.3]",
+        "squares // (count // channels)  # [ROOT.3]",
+        "the mean of a channel",
+        check="graph",
+    ),
+    kernel(
+        "root-kernel-mean",
+        "ROOT.4",
+        "(total // count) ** 2, 0)  # [ROOT.4]",
+        "(total // count) * 2, 0)  # [ROOT.4]",
+        "the mean is doubled",
+        check="graph",
+    ),
+    kernel(
+        "root-kernel-floor",
+        "ROOT.5",
+        "root(moment + floor)  # [ROOT.5]",
+        "root(moment) + floor  # [ROOT.5]",
+        "Lambda outside the root",
+        check="graph",
+    ),
+    kernel(
+        "root-kernel-scale",
+        "ROOT.6",
+        "(values[c] * sample_root +",
+        "(values[0] * sample_root +",
+        "the first channel's threshold throughout",
+        check="graph",
+    ),
+    kernel("root-kernel-pool", "root", "range(y * pool, (y + 1) * pool)", "range(y, y + pool)", "windows overlap", check="graph"),
 )
 
 MUTATIONS: tuple[Mutation, ...] = (*REFERENCE, *KERNEL, *GRAPH, *RTL)

@@ -52,8 +52,15 @@ def cases_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mutation(**fields: str) -> Mutation:
-    given = {"name": "m", "target": "reference", "file": "quantize/reference.py", "tag": "LIF.4", "old": "summed >= threshold", "why": "a test"}
-    return Mutation(**{**given, "new": "summed > threshold", **fields})  # type: ignore[arg-type]
+    given = {
+        "name": "m",
+        "target": "reference",
+        "file": "quantize/reference.py",
+        "tag": "LIF.4",
+        "old": "summed >= threshold  # [LIF.4]",
+        "why": "a test",
+    }
+    return Mutation(**{**given, "new": "summed > threshold  # [LIF.4]", **fields})  # type: ignore[arg-type]
 
 
 def test_a_mutation_that_is_noticed(cases_file: Path):

@@ -21,7 +21,7 @@ def test_each_execution_has_every_line_in_order(name: str):
 @pytest.mark.parametrize("name", FILES[:2])
 def test_what_no_core_runs_has_every_line_in_order_too(name: str):
     text = (PACKAGE / name).read_text(encoding="utf-8")
-    assert tuple(re.findall(r"# \[(LINEAR|SRM\.\d\w?)\]$", text, re.MULTILINE)) == GRAPH_TAGS
+    assert tuple(re.findall(r"# \[(LINEAR|(?:ROOT|SRM)\.\d\w?)\]$", text, re.MULTILINE)) == GRAPH_TAGS
 
 
 def test_nothing_else_carries_a_tag():
@@ -29,6 +29,6 @@ def test_nothing_else_carries_a_tag():
         str(path.relative_to(PACKAGE))
         for folder in ("data", "quantize", "sim", "hw", "train", "cli")
         for path in (PACKAGE / folder).glob("**/*.py")
-        if re.search(r"\[(LINEAR|(LIF|SRM)\.\d\w?)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if re.search(r"\[(LINEAR|(LIF|ROOT|SRM)\.\d\w?)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert tagged == set(FILES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spikefold.data.errors import NetworkError, SpikefoldError
-from spikefold.quantize.network import Connection, ExitRule, Network, Population, Readout, State, Weights, signed_range
+from spikefold.quantize.network import Connection, ExitRule, Network, Population, PspScale, Readout, State, Weights, signed_range
 from tests.cases import CASES
 
 BASE = next(case.network for case in CASES if case.name == "corners, padding 1, stride 2")
@@ -42,6 +42,7 @@ def population(**fields: Any) -> Population:
 A = "connection 'input' to 'a'"
 P = "population 'a'"
 ORDER = "connection '{}' to '{}': connections must be in the order of what they feed, and come from the input or an earlier population"
+SCALE = PspScale(about="zero", decay=1, payload_shift=2, floor=1, shift=3)
 STATE = State(name="rise", bits=8, decay=1, rounding="half_up")
 CONNECTION_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"kind": "conv3d"}, f"{A} kind: value 'conv3d'; it must be one of dense, conv2d, pool, identity"),
@@ -84,8 +85,7 @@ POPULATION_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"reset": "half"}, f"{P} reset: value 'half'; it must be one of soft, hard, none"),
     ({"leak_kind": "log"}, f"{P} leak_kind: value 'log'; it must be one of none, shift, multiply"),
     ({"states": (STATE,)}, f"{P} states: ('rise',); lif neurons have none"),
-    ({"threshold_scale": "up"}, f"{P} threshold_scale: value 'up'; it must be one of none, schedule, two_pass"),
-    ({"threshold_scale": "two_pass"}, f"{P} threshold_scale: 'two_pass' is not supported by this version; it must be 'none'"),
+    ({"scale": (SCALE,)}, f"{P} scale: 1 of them; srm neurons have at most one, and others none"),
     ({"output": "analog"}, f"{P} output: value 'analog'; it must be one of spike, graded"),
     ({"output": "graded", "potential_bits": 8, "threshold_bits": 9}, f"{P} output: 'graded'; linear neurons send graded payloads, and no others do"),
     ({"potential_bits": 33, "threshold_bits": 34}, f"{P} potential_bits: value 33; it must be an integer in 2..32"),
@@ -167,7 +167,7 @@ def edited(index: int, **fields: Any) -> dict[str, Any]:
 
 
 NETWORK_ERRORS: list[tuple[dict[str, Any], str]] = [
-    ({"format_version": 2}, "format_version: 2 is not supported by this version; it must be 1"),
+    ({"format_version": 1}, "format_version: 1 is not supported by this version; it must be 2"),
     ({"required_features": ("skip",)}, "required_features: ('skip',) is not supported by this version; it must be ()"),
     ({"timesteps": 0}, "timesteps: value 0; it must be an integer in 1..4096"),
     ({"timesteps_trained": 4097}, "timesteps_trained: value 4097; it must be an integer in 1..4096"),

@@ -115,7 +115,7 @@ def tensor(name: str, value: Any) -> Callable[[Parts], None]:
 
 I64 = np.int64
 REFUSED = {
-    "unknown version": (put("format_version", value=2), "format_version: 2; this version of spikefold reads 1"),
+    "unknown version": (put("format_version", value=1), "format_version: 1; this version of spikefold reads 2"),
     "version missing": (drop("format_version"), "format_version: None"),
     "version true": (put("format_version", value=True), "format_version: True"),
     "unknown field": (put("spin", value=1), "'spin': unknown field"),
@@ -199,7 +199,7 @@ def test_a_network_that_breaks_the_contract_is_refused_by_name(case: str, tmp_pa
         ({"kind": ["network"]}, r"kind \['network'\]"),
         ({"kind": "network"}, r"keys \['kind'\]; it must hold 'kind' and the table 'network'"),
         ({"kind": "network", "network": []}, "the table 'network'"),
-        ({"kind": "network", "network": {"format_version": 1}, "more": 1}, "'more'"),
+        ({"kind": "network", "network": {"format_version": 2}, "more": 1}, "'more'"),
     ],
 )
 def test_a_file_of_another_kind_says_so(header: dict[str, Any], words: str) -> None:

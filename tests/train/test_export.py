@@ -17,13 +17,14 @@ from tests.train.scaled import scaled, trained_by_gradient
 
 FOLDED = {
     "agd_cifar10_vgg3x2_v2": 5, "bntt_sequential_mnist_fc": 3, "conversion_cifar10_vgg3x2_v1": 7, "hybrid_imagenet_vgg13": 13,
-    "tdbn_n_mnist_scnn12": 13, "psp_bn_eq15_fashion_mnist_scnn12": 13, "psp_bn_fashion_mnist_pre_resnet106": 158,
+    "tdbn_n_mnist_scnn12": 13, "psp_bn_eq15_fashion_mnist_scnn12": 13, "psp_ln_fashion_mnist_scnn12": 13, "psp_ln_eq15_fashion_mnist_scnn12": 13,
+    "psp_bn_fashion_mnist_pre_resnet106": 158,
 }  # fmt: skip
 """Recipes and the populations that their networks become: a residual drive takes one more."""
 REFUSED = {
     "agd_stochmax_cifar10_vgg3": "Stochmax.: its scores take an exponential of every class; train with the classifier 'softmax'",
-    "psp_bn_eq12_fashion_mnist_scnn12": "over bn, form centred, it shifts silent inputs, so that no weights can hold it; use psp-bn or psp-bn-eq15",
-    "psp_ln_fashion_mnist_scnn12": "over ln, form raw, it depends on the sample, so that no weights can hold it; use psp-bn or psp-bn-eq15",
+    "psp_bn_eq12_fashion_mnist_scnn12": "over bn, form centred, it shifts silent inputs, so that no weights can hold it; use another psp norm",
+    "psp_ln_eq12_fashion_mnist_scnn12": "over ln, form centred, it shifts silent inputs, so that no weights can hold it; use another psp norm",
     "psp_bn_n_mnist_post_resnet106": "what is added to it is neither what earlier neurons receive nor the spikes that they send",
 }
 
