@@ -20,10 +20,12 @@ from spikefold.quantize import network_file
 from spikefold.quantize.float_file import save_float
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
+from spikefold.quantize.power_terms import term_count
 from spikefold.quantize.trace import Trace
 
 VERBS = (
-    "train", "evaluate", "compare", "reproduce", "import", "export", "quantize", "search", "drift", "simulate", "generate", "verify", "info", "demo",
+    "train", "evaluate", "compare", "reproduce", "import", "export", "quantize", "search", "drift", "count", "simulate", "generate", "verify",
+    "info", "demo",
 )  # fmt: skip
 RECIPE = """
 name = "tiny"
@@ -214,6 +216,21 @@ def test_quantize_writes_the_network_and_its_report(files: Path, tmp_path: Path)
     ended_badly(spikefold("quantize", files / "float.safetensors", "--out", out, "--weight-bits", "out=9"), "'out=9' is neither a number in 2..8")
     wrong = spikefold("quantize", files / "float.safetensors", "--out", out, "--force", "--weight-bits", "none=4")
     ended_badly(wrong, "weight_bits of 'none': there is no such layer; the layers are conv[1], out")
+
+
+def test_quantize_takes_the_widths_of_a_run_that_was_trained_through_the_fold(run: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "quantized", tmp_path / "net.safetensors"
+    recipe = RECIPE.replace("[train]", f'[train]\nmethod = "quantize"\nstart = "{run}"') + "[quantize]\nweight_bits = 3\ngain_terms = 1\n"
+    (tmp_path / "quantized.toml").write_text(recipe)
+    assert spikefold("train", tmp_path / "quantized.toml", "--out", folder).exit_code == 0
+    for options, bits, terms in (((), 3, 1), (("--weight-bits", "5"), 5, 1), (("--gain-terms", "0", "--form", "C"), 3, 9)):
+        assert spikefold("quantize", folder, "--out", out, "--force", *options).exit_code == 0
+        network = network_file.load(out)
+        assert {weights.bits for weights in network.weights} == {bits}
+        assert max(term_count(connection.gain) for connection in network.connections) <= terms
+    assert max(term_count(connection.gain) for connection in network.connections) > 1
+    ended_badly(spikefold("evaluate", folder), "quantized: it was trained through the fold, for its integer network alone; quantize it")
+    ended_badly(spikefold("quantize", folder, "--out", out, "--force", "--calibrate", "5"), "calibration: no layer is normalised by psp-ln")
 
 
 def test_quantize_replaces_neither_its_input_nor_a_folder(files: Path, run: Path, tmp_path: Path) -> None:

@@ -69,6 +69,15 @@ class LayerBits(click.ParamType[tuple[str, int]]):
     help="End after so many timesteps, an early exit; by default after all.",
 )
 @click.option("--saturate-bits", type=click.IntRange(2, 32), metavar="BITS", help="Clamp potentials to this width where more would be needed.")
+@click.option(
+    "--calibrate",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Divide by PSP-LN's mean over the first N training samples, an approximation that takes one pass; by default by each sample's own, in two.",
+)
+@click.option(
+    "--data-dir", type=PATH, metavar="DIR", help="For --calibrate: the folder of the data set's files, where they are not in their usual place."
+)
 @click.option("--force", is_flag=True, help="Replace the files that are there.")
 @as_json
 def quantize(
@@ -80,6 +89,8 @@ def quantize(
     form: Literal["auto", "B", "C"] | None,
     saturate_bits: int | None,
     timesteps: int | None,
+    calibrate: int | None,
+    data_dir: Path | None,
     force: bool,
     json_only: bool,
 ) -> None:
@@ -105,7 +116,14 @@ def quantize(
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
     given = {"weight_bits": dict(weight_bits) or None, "gain_bits": gain_bits, "gain_terms": gain_terms, "form": form}
     widths = trained_widths(run) | {name: value for name, value in given.items() if value is not None}
-    result = fold(read_run(run), saturate_bits=saturate_bits, timesteps=timesteps, **widths)
+    network = read_run(run)
+    if calibrate is not None:
+        from spikefold import flow
+        from spikefold.quantize.calibrated import calibrated
+
+        data = flow.data_for(network, None, "train", data_dir)
+        network = calibrated(network, flow.events_of(network, data, range(flow.sample_count(network, data, calibrate))))
+    result = fold(network, saturate_bits=saturate_bits, timesteps=timesteps, **widths)
     report = Report(
         {
             "network": out.name,
