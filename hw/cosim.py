@@ -34,7 +34,6 @@ __all__ = ["NEVER_SEEN", "SIMULATORS", "run_rtl"]
 SIMULATORS = ("icarus", "verilator")
 NEVER_SEEN = -(1 << 62)
 """What a trace holds where the hardware gave nothing, or an X: no potential, score or cycle can equal it."""
-WATCHDOG_CYCLES = 200_000
 
 
 class SimulationError(SpikefoldError):
@@ -52,20 +51,20 @@ def run_rtl(
     idle: float = 0.0,
     blocked: float = 0.0,
     seed: int = 0,
-    watchdog_cycles: int = WATCHDOG_CYCLES,
+    watchdog_cycles: int | None = None,
 ) -> Trace:
     """Simulate the Verilog in ``build`` on payloads [N, T, C, H, W] and return its trace, potentials included.
 
     ``gaps`` are the idle steps behind each inference (None: the chip drains each time, 0: back-to-back). ``idle`` and ``blocked`` are the
     probabilities that the host offers nothing or takes nothing in a cycle; where both are 0 the trace has its timing. A step that takes more
-    than ``watchdog_cycles`` ends the run, and what is missing is NEVER_SEEN in the trace.
+    than ``watchdog_cycles`` (None: than any does) ends the run, and what is missing is NEVER_SEEN in the trace.
     """
     check_events(network, events)
     interface = Interface(network, chip)
     played = stimulus(interface, events, idle_steps(gaps, len(events), interface.depth))
     settings = {
         "beats": played.beats, "steps": played.steps, "results": len(events) * len(network.class_names),
-        "idle": idle, "blocked": blocked, "seed": seed, "watchdog_cycles": watchdog_cycles,
+        "idle": idle, "blocked": blocked, "seed": seed, "watchdog_cycles": watchdog_cycles or interface.watchdog_cycles,
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         folder = Path(name)

@@ -32,7 +32,6 @@ __all__ = ["chip_verilog", "generate"]
 
 TOP = "spikefold"
 TEMPLATES = {"spikefold_rom.v": "rtl", "spikefold_ram.v": "rtl", "lint.vlt": "tb"}
-WATCHDOG_CYCLES = 200_000
 YOSYS_SCRIPT = """read_rtlil <<design
 {design}
 design
@@ -72,7 +71,7 @@ def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArr
     files |= {rom.file: rom.image for rom in top.traced.roms}
     played, lines = vectors(interface, events, expected)
     files |= {f"vectors/{name}.hex": "".join(f"{line}\n" for line in content) for name, content in lines.items()}
-    files["tb/selfcheck.v"] = self_checking_bench(interface, {name: len(content) for name, content in lines.items()}, WATCHDOG_CYCLES)
+    files["tb/selfcheck.v"] = self_checking_bench(interface, {name: len(content) for name, content in lines.items()}, interface.watchdog_cycles)
     files[f"{TOP}.f"] = "".join(f"{name}\n" for name in sorted(files) if name.startswith("rtl/"))
     files[f"{TOP}.core"] = fusesoc_core(files)
     files["README.md"] = readme(interface)

@@ -16,6 +16,10 @@ __all__ = ["EVENT", "IDLE", "TICK", "Interface", "Port"]
 EVENT, TICK, IDLE = 0, 1, 2
 """Kinds of a beat: an event; the end of a timestep; the end of a step without a timestep (to drain the chip, or a gap)."""
 
+WATCHDOG_CYCLES = 200_000
+EVENT_CYCLES = 8
+"""More than an event takes beside the words that it reaches."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
@@ -37,6 +41,13 @@ class Interface:
     def depth(self) -> int:
         """The number of cores."""
         return len(self.layers)
+
+    @property
+    def watchdog_cycles(self) -> int:
+        """Cycles that no step takes: twice those of the core that is busiest when every element of its source sends an event; at least 200,000."""
+        plans = [layer.plan for layer in self.layers]
+        busiest = max(plan.source_shape[0] * int((plan.fan_out() + EVENT_CYCLES).sum()) + plan.words for plan in plans)
+        return max(WATCHDOG_CYCLES, 2 * busiest)
 
     @cached_property
     def beat(self) -> data.StructLayout:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,11 @@ from spikefold.hw.documents import readme
 from spikefold.hw.generate import chip_verilog
 from spikefold.hw.interface import EVENT, IDLE, TICK, Interface, whole_bytes
 from spikefold.hw.stimulus import stimulus
+from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.float_file import load_float
+from spikefold.quantize.fold import fold
+from spikefold.quantize.network import signed_range
+from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.hw.builds import build, run
 from tests.random_networks import random_case
@@ -88,3 +94,20 @@ def test_the_commands_of_the_page_are_the_ones_that_work(tmp_path: Path) -> None
         ran = run(folder, command)
         assert ran.returncode == 0, ran.stdout
     assert ran.stdout.startswith("PASS")
+
+
+def test_no_step_takes_as_long_as_the_watchdog_waits() -> None:
+    assert Interface(GRADED.network, GRADED.chip).watchdog_cycles == 200_000
+    folder = Path(__file__).parents[2] / "examples" / "models" / "fashion_mnist_bntt"
+    network, chip = fold(load_float(folder / "model.safetensors")).network, ChipConfig(name="narrow", lanes=1)
+    # Thresholds that every neuron reaches in every timestep: all events that there can be.
+    populations = tuple(
+        replace(p, threshold=np.full((1, 1), signed_range(p.potential_bits)[0]), decrement=np.zeros((1, 1), np.int64)) if not p.never_fires else p
+        for p in network.populations
+    )
+    busy = replace(network, populations=populations)
+    events = np.full((1, network.timesteps, *network.input.shape), network.input.payload_max, np.int8)
+    timing = Chip(busy, chip).run(events).timing
+    assert timing is not None
+    waits = Interface(busy, chip).watchdog_cycles
+    assert 200_000 < timing.cycles.max() < waits < 3 * timing.cycles.max()
