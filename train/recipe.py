@@ -135,7 +135,7 @@ class Recipe:
         """Refuse what training through the fold does not take."""
         names = [layer.name or default_name(layer.kind, i + 1) for i, layer in enumerate(self.layers)]
         if unknown := sorted(set(settings.layer_bits) - set(names)):
-            raise RecipeError(f"quantize layer_bits: {unknown[0]!r}; there is no such layer; the layers are {', '.join(names)}")
+            raise RecipeError(f"quantize layer_bits: {unknown[0]!r}; there is no such layer; the layers are {', '.join(map(repr, names))}")
         if self.neuron.kind == "srm" or self.neuron.learn_leak:
             raise RecipeError("quantize: neurons that are srm, or learn their leak; training through the fold takes lif neurons of a given leak")
         if self.train.classifier == "stochmax":

@@ -297,7 +297,8 @@ def test_a_float_network_goes_on_from_another_ones_end(started: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ("dense3 = 8", "dense9 = 8", r"quantize layer_bits: 'dense9'; there is no such layer; the layers are first, dense2, dense3$"),
+        ("dense3 = 8", "dense9 = 8", r"quantize layer_bits: 'dense9'; there is no such layer; the layers are 'first', 'dense2', 'dense3'$"),
+        ("out = 10", 'out = 10\nname = "a\\nb"', r"layer_bits: 'dense3'; there is no such layer; the layers are 'first', 'dense2', 'a\\nb'$"),
         ("dense3 = 8", "dense3 = 9", r"quantize layer_bits 'dense3': 9; it must be in 2\.\.8$"),
         ("dense3 = 8", '"\\u001b[2J" = 9', r"quantize layer_bits '\\x1b\[2J': 9; it must be in 2\.\.8$"),
         ("dense3 = 8", f'{"x" * 9000} = "a"', r"^r: quantize\.layer_bits\['x{379}…: 'a'; it must be an integer$"),
