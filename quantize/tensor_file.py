@@ -22,7 +22,7 @@ from spikefold.data.errors import DataError, NetworkError, SpikefoldError
 from spikefold.data.files import read_whole, write_bytes
 from spikefold.data.shown import shown
 
-__all__ = ["dumps", "loads", "read", "shown", "write"]
+__all__ = ["dumps", "loads", "parse_json", "read", "shown", "write"]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -112,12 +112,12 @@ def loads(content: bytes, place: str) -> tuple[dict[str, Any], dict[str, npt.NDA
             f"not a safetensors file, or cut short: header length {length} in {len(content)} bytes; "
             f"it must be at most {HEADER_BYTES_MAX} and inside the file",
         )
-    table = _parse(content[LENGTH_BYTES : LENGTH_BYTES + length], f"{place}: header")
+    table = parse_json(content[LENGTH_BYTES : LENGTH_BYTES + length], f"{place}: header")
     metadata = table.pop("__metadata__", None)
     if not isinstance(metadata, dict) or list(metadata) != [METADATA_KEY] or not isinstance(metadata[METADATA_KEY], str):
         _fail(place, f"__metadata__: {shown(metadata)}; it must hold one text under {METADATA_KEY!r} (was the file written by spikefold?)")
     _check_layout(table, len(content) - LENGTH_BYTES - length, place)
-    header = _parse(metadata[METADATA_KEY].encode("utf-8", "surrogatepass"), f"{place}: __metadata__ {METADATA_KEY}")
+    header = parse_json(metadata[METADATA_KEY].encode("utf-8", "surrogatepass"), f"{place}: __metadata__ {METADATA_KEY}")
     try:
         tensors = safetensors.numpy.load(content)
     except safetensors.SafetensorError as error:
@@ -131,7 +131,7 @@ def _fail(place: str, what: str) -> NoReturn:
     raise NetworkError(f"{place}: {what}")
 
 
-def _parse(content: bytes, place: str) -> dict[str, Any]:
+def parse_json(content: bytes, place: str) -> dict[str, Any]:
     """Return the JSON object in ``content``: no key twice, no constant that JSON lacks, no number or text beyond the bounds."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def machine() -> dict[str, str]:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     found = {"cpu": names[0] if names else platform.machine(), "python": platform.python_version()}
-    for name in ("spikefold", "numpy", "safetensors", "cattrs", "pillow", "torch", "coverage"):
+    for name in ("spikefold", "numpy", "safetensors", "cattrs", "pillow", "h5py", "torch", "coverage"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

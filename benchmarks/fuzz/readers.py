@@ -10,6 +10,7 @@ READERS = {
     "network": "tensors:NETWORK",
     "float-network": "tensors:FLOAT_NETWORK",
     "run": "runs:RUN",
+    "nir": "graphs:NIR",
     "recipe": "tomls:RECIPE",
     "table": "tomls:TABLE_OF_A_PAPER",
     "chip": "tomls:CHIP",

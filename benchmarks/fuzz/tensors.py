@@ -28,7 +28,7 @@ METADATA, KEY = "__metadata__", "spikefold"
 DTYPES = {"I8": "<i1", "U8": "<u1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8"}
 OTHERS = ("BOOL", "BF16", "F16", "U64", "i8", "", "F8_E4M3")
 CONTAINER = {
-    "spikefold.quantize.tensor_file": ("read", "loads", "_parse", "_check_layout", "_span", "_check_depth"),
+    "spikefold.quantize.tensor_file": ("read", "loads", "parse_json", "_check_layout", "_span", "_check_depth"),
     "spikefold.quantize.records": ("unpack", "_unpack", "_tensor"),
 }
 Parts = tuple[Any, dict[str, npt.NDArray[Any]]]

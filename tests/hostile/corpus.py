@@ -4,6 +4,7 @@ The words are those of the message. Every file here did harm to some reader, of 
 """
 
 import gzip
+import importlib.util
 import io
 import json
 import pickle
@@ -20,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.fuzz.cases import Odd
+from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import load_dataset
 from spikefold.data.events import read_aedat2, read_n_mnist
 from spikefold.data.folders import read_picture
@@ -28,6 +30,9 @@ from spikefold.quantize import network_file, tensor_file
 from spikefold.quantize.chip import load_chip
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.records import pack
+from spikefold.train.importers.nir_export import exported_network
+from spikefold.train.importers.nir_graph import read_chain
+from spikefold.train.importers.nir_import import NirRules, network_of
 from spikefold.train.recipe import load_recipe
 from spikefold.train.store import load_run
 from spikefold.train.tables import load_table
@@ -409,6 +414,85 @@ RUNS = {
     "a folder of nothing": (load_run, lambda: {"a": b""}, "it has no recipe.toml"),
 }  # fmt: skip
 
-CORPUS = {
-    name: Hostile(read=read, make=make, words=words) for part in (TENSORS, TOMLS, SETS, PICTURES, RUNS) for name, (read, make, words) in part.items()
-}
+# NIR graphs, in HDF5.
+
+
+def nir_network(path: Path) -> Any:
+    """Read a graph as ``spikefold import`` does."""
+    chain = read_chain(path)
+    if chain.metadata:
+        return exported_network(chain, str(path))
+    coding = InputCoding(shape=(4, 1, 1), coding="ternary", mean=0.0, std=1.0, scale=1.0, payload_bits=2, seed=0)
+    return network_of(chain, coding, 3, NirRules(dt=1e-4, compare="above", reset="hard"), None, {})
+
+
+def hdf5(change: Callable[[Any], object]) -> bytes:
+    """Return a sound graph of one layer of integrating neurons, with something put into it."""
+    import h5py
+
+    nodes = {"input": {"type": "Input", "shape": [4]}, "a": {"type": "Linear", "weight": np.ones((3, 4))},
+             "b": {"type": "I", "r": np.full(3, 1e4)}, "output": {"type": "Output", "shape": [3]}}  # fmt: skip
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["version"], file["node/type"] = "1.0.8", "NIRGraph"
+        file["node"].create_dataset("edges", data=[("input", "a"), ("a", "b"), ("b", "output")], dtype=h5py.string_dtype())
+        for name, fields in nodes.items():
+            for key, value in fields.items():
+                file[f"node/nodes/{name}/{key}"] = value
+        change(file)
+    return buffer.getvalue()
+
+
+def put(place: str, value: Any = None, **options: Any) -> Callable[[], bytes]:
+    """Return what gives the graph with something else in a place: a value, or a dataset of h5py's ``options``."""
+
+    def change(file: Any) -> None:
+        if place in file:
+            del file[place]
+        if options:
+            file.create_dataset(place, **options)
+        else:
+            file[place] = value(file) if callable(value) else value
+
+    return lambda: hdf5(change)
+
+
+def links(kind: str, *where: str) -> Callable[[Any], Any]:
+    """Return what makes one of h5py's links."""
+
+    def made(_: Any) -> Any:
+        import h5py
+
+        return getattr(h5py, kind)(*where)
+
+    return made
+
+
+nir = _file(nir_network)
+WEIGHT, META = "node/nodes/a/weight", "node/metadata/spikefold"
+GRAPHS = {
+    "a pickle for a graph": (nir, lambda: pickle.dumps(print), "it is no HDF5 file that can be read"),
+    "a graph cut short": (nir, lambda: hdf5(len)[:-100], "it is no HDF5 file that can be read"),
+    "weights in /etc/passwd": (nir, put(WEIGHT, shape=(3, 4), dtype="f8", external=[("/etc/passwd", 0, 96)]), "its values lie in another file"),
+    "a node in another file": (nir, put("node/nodes/a", links("ExternalLink", "/etc/passwd", "/")), "a ExternalLink; only what lies in its place"),
+    "a link to itself in a graph": (nir, put(WEIGHT, links("SoftLink", f"/{WEIGHT}")), "a SoftLink; only what lies in its place"),
+    "links in a circle": (nir, put("node/nodes/a/up", lambda file: file["node"]), "it stands in another place too"),
+    "numbers that are not there": (nir, put(WEIGHT, shape=(1 << 30, 1 << 30), dtype="f4", chunks=(1024, 1)), "bytes of numbers"),
+    "a bomb of zeros": (nir, put(WEIGHT, data=np.zeros((9_000, 1_000), np.float32), compression="gzip"), "bytes of numbers"),
+    "a chunk of 2 GiB": (nir, put(WEIGHT, shape=(4,), maxshape=(None,), dtype="f8", chunks=(1 << 28,)), "one must have at most 268435456 bytes"),
+    "NaN for a weight": (nir, put(WEIGHT, np.full((3, 4), np.nan)), "node/nodes/a/weight: a value is not finite"),
+    "a node that a terminal would obey": (nir, put("node/nodes/\x1b[2J/r", [np.nan]), r"/node/nodes/\x1b[2J/r: a value is not finite"),
+    "a type of 100,000 characters": (nir, put("node/nodes/a/type", "x" * 100_000), "nothing in a float network is the same"),
+    "a field of a node that nobody knows": (nir, put("node/nodes/b/w_in", np.full(3, 2.0)), "'w_in': it is unknown; r are known"),
+    "numbers for the type of a graph": (nir, put("node/type", np.ones(3)), "it holds no NIRGraph"),
+    "an output of another shape": (nir, put("node/nodes/output/shape", [4]), "shape: [4]; here it is [3, 1, 1]"),
+    "a whole number beyond 2**53": (nir, put(WEIGHT, np.full((3, 4), 2**53 + 1)), "a whole number beyond 2**53"),
+    "a text of brackets without end": (nir, put(META, "[" * 900_000), "nested deeper than 16"),
+    "a text of 2 MB": (nir, put(META, " " * 2_000_000), "larger than 1000000 bytes"),
+    "a text with a key twice": (nir, put(META, '{"format_version":1,"format_version":1}'), "key 'format_version' is there twice"),
+    "a pipe for a graph": (nir, lambda: Odd.PIPE, "it is not a file"),
+    "a link to nothing for a graph": (nir, lambda: Odd.DANGLING, "No such file"),
+}  # fmt: skip
+
+PARTS = (TENSORS, TOMLS, SETS, PICTURES, RUNS, *([GRAPHS] if importlib.util.find_spec("h5py") else []))
+CORPUS = {name: Hostile(read=read, make=make, words=words) for part in PARTS for name, (read, make, words) in part.items()}

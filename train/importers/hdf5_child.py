@@ -1,14 +1,14 @@
 """The process that opens an HDF5 file from elsewhere: little memory and time, no other file, and nothing in the file that leads out of it.
 
-It reads the file's bytes on stdin and writes what is in it on stdout: one JSON document, where arrays are base64. It is run as a file and imports
+It reads the file's bytes on stdin and writes what is in it on stdout: a line of JSON, and behind it the arrays. It is run as a file and imports
 nothing of this package.
 """
 
-import base64
 import io
 import json
 import resource
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -19,6 +19,8 @@ SECONDS = 60
 OBJECTS_MAX = 20_000
 DEPTH_MAX = 8
 DATA_BYTES_MAX = 1 << 28
+DATA_BYTES_SPARE = 1 << 25
+"""As float64, which is what becomes of them: a file's own bytes twice, and this much."""
 CHUNK_BYTES_MAX = 1 << 28
 TEXTS_MAX = 20_000
 TEXT_BYTES_MAX = 1 << 24
@@ -35,9 +37,11 @@ class RefusedError(Exception):
 class _Reader:
     """Walks groups and datasets, and counts what it has seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, file_bytes: int) -> None:
         self.seen: set[int] = set()
         self.data_bytes = 0
+        # Numbers that are compressed, or were never written, can be more than all memory.
+        self.data_bytes_max = min(DATA_BYTES_MAX, DATA_BYTES_SPARE + 2 * file_bytes)
         self.text_bytes = 0
 
     def group(self, group: Any, place: str, depth: int) -> dict[str, Any]:
@@ -86,13 +90,12 @@ class _Reader:
         if data.dtype.kind not in "fiub" or data.dtype.itemsize > 8:
             raise RefusedError(f"{where}: type {data.dtype}; it must be numbers of at most 64 bits, or texts")
         self.data_bytes += data.size * 8
-        if self.data_bytes > DATA_BYTES_MAX:
-            raise RefusedError(f"{where}: with it there are more than {DATA_BYTES_MAX} bytes of numbers")
+        if self.data_bytes > self.data_bytes_max:
+            raise RefusedError(f"{where}: with it there are more than {self.data_bytes_max} bytes of numbers")
         values = np.asarray(data[()])
         if not np.isfinite(values).all():
             raise RefusedError(f"{where}: a value is not finite")
-        values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<")))
-        return {ARRAY: [values.dtype.str, list(data.shape), base64.b64encode(values.tobytes()).decode()]}
+        return values.astype(values.dtype.newbyteorder("<"), order="C", copy=False)
 
     def texts(self, data: Any, where: str) -> Any:
         if data.size > TEXTS_MAX:
@@ -118,7 +121,7 @@ def read(content: bytes) -> dict[str, Any]:
     """Return what is in the bytes of a file as ``content``, or in ``error`` why it is not read."""
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            return {"content": _Reader().group(file, "", 0)}
+            return {"content": _Reader(len(content)).group(file, "", 0)}
     except RefusedError as error:
         return {"error": str(error)}
     except MemoryError:
@@ -126,6 +129,22 @@ def read(content: bytes) -> dict[str, Any]:
     except Exception as error:
         # h5py turns what libhdf5 finds into errors of many types.
         return {"error": f"it is no HDF5 file that can be read: {type(error).__name__}: {error}"}
+
+
+def written(result: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the output: a line of JSON, where an array is its type, its shape and where it begins behind the line, and then the arrays' bytes."""
+    arrays: list[Any] = []
+    behind = 0
+
+    def placed(array: Any) -> Any:
+        nonlocal behind
+        begin, behind = behind, behind + array.nbytes
+        arrays.append(array)
+        return {ARRAY: [array.dtype.str, list(array.shape), begin]}
+
+    yield json.dumps(result, default=placed).encode() + b"\n"
+    for array in arrays:
+        yield array.tobytes()
 
 
 def main() -> None:
@@ -136,7 +155,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # No further file can be opened: stdin, stdout and stderr are the three.
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-    sys.stdout.write(json.dumps(read(content)))
+    for part in written(read(content)):
+        sys.stdout.buffer.write(part)
 
 
 if __name__ == "__main__":

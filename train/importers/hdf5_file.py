@@ -1,12 +1,11 @@
 """An HDF5 file from elsewhere as numbers and texts, read by a process of its own (see :mod:`spikefold.train.importers.hdf5_child`)."""
 
-import base64
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +42,27 @@ def parse_hdf5(content: bytes, path: str) -> dict[str, Any]:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise SourceError(f"{path}: the process that read it ended with status {done.returncode}: {shortened(said, REASON_MAX)}")
-    return decoded(json.loads(done.stdout), path)
+    return decoded(done.stdout, path)
 
 
-def decoded(result: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Return what the child wrote, with arrays for their base64, or raise its error."""
+def decoded(output: bytes, path: str) -> dict[str, Any]:
+    """Return what the child wrote, with arrays in their places, or raise its error."""
+    behind = output.index(b"\n") + 1
+    result = json.loads(output[:behind])
     if "error" in result:
-        raise SourceError(f"{path}: {shortened(' '.join(result['error'].split()), REASON_MAX)}")
-    return {name: _value(item) for name, item in result["content"].items()}
+        raise SourceError(f"{path}: {shortened(_printable(result['error']), REASON_MAX)}")
+    return {name: _value(item, output, behind) for name, item in result["content"].items()}
 
 
-def _value(item: Any) -> Any:
+def _value(item: Any, output: bytes, behind: int) -> Any:
     if not isinstance(item, dict):
         return item
     if ARRAY in item:
-        dtype, shape, data = item[ARRAY]
-        return np.frombuffer(base64.b64decode(data), np.dtype(dtype)).reshape(shape)
-    return {name: _value(child) for name, child in item.items()}
+        dtype, shape, begin = item[ARRAY]
+        return np.frombuffer(output, np.dtype(dtype), math.prod(shape), behind + begin).reshape(shape)
+    return {name: _value(child, output, behind) for name, child in item.items()}
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` on one line, without what a terminal would obey: names in the file stand in it as they are."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))

@@ -17,8 +17,10 @@ import numpy as np
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.files import write_bytes
+from spikefold.data.shown import shown
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.records import pack, unpack
+from spikefold.quantize.tensor_file import parse_json
 from spikefold.quantize.windows import Shape
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.nir_graph import METADATA, NirChain, parse_chain
@@ -30,6 +32,7 @@ __all__ = ["DT_S", "Exported", "export_nir", "exported_network"]
 DT_S = 1e-4
 """The timestep, in seconds, that snnTorch and SpikingJelly take for granted."""
 META_VERSION = 1
+META_BYTES_MAX = 1_000_000
 TOLERANCE = 1e-9
 Numbers = tuple[float, ...]
 
@@ -199,13 +202,13 @@ def _meta(network: FloatNetwork, dt: float) -> _Meta:
 
 def exported_network(chain: NirChain, place: str) -> FloatNetwork:
     """Return the network of a graph with this package's metadata; where text and nodes say different things, that is a SourceError."""
-    try:
-        table = json.loads(chain.metadata)
-    except ValueError as error:
-        raise SourceError(f"{place}: metadata {METADATA}: no JSON: {error}") from error
-    version = table.get("format_version") if isinstance(table, dict) else None
+    text = chain.metadata.encode("utf-8", "surrogatepass")
+    if len(text) > META_BYTES_MAX:
+        raise SourceError(f"{place}: metadata {METADATA}: it is larger than {META_BYTES_MAX} bytes, which is the limit")
+    table = parse_json(text, f"{place}: metadata {METADATA}")
+    version = table.get("format_version")
     if version != META_VERSION:
-        raise SourceError(f"{place}: metadata {METADATA}: format_version {version!r}; it must be {META_VERSION}")
+        raise SourceError(f"{place}: metadata {METADATA}: format_version {shown(version)}; it must be {META_VERSION}")
     meta: _Meta = unpack(_Meta, table, {})
     rules = NirRules(dt=meta.dt, compare="above", reset="hard")
     network = network_of(chain, meta.input, meta.timesteps, rules, meta.class_names, {})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikefold.data.files import read_whole
-from spikefold.data.shown import shown
+from spikefold.data.shown import shortened, shown
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.hdf5_file import FILE_BYTES_MAX, parse_hdf5
 from spikefold.train.importers.parts import Float
@@ -18,6 +18,8 @@ __all__ = ["METADATA", "NirChain", "NirNode", "chain_of", "parse_chain", "read_c
 
 METADATA = "spikefold"
 """The name of this package's text in the metadata of a graph."""
+FLOAT_EXACT = 1 << 53
+GRAPH_FIELDS = {"type", "nodes", "edges", "metadata"}
 VERSIONS = re.compile(r"1\.\d{1,3}(\.\w{1,20})?")
 
 
@@ -32,20 +34,22 @@ class NirNode:
     @property
     def place(self) -> str:
         """How errors name it."""
-        return f"node {self.name!r} ({self.type})"
+        return f"node {shown(self.name)} ({shortened(repr(self.type)[1:-1])})"
 
     def values(self, name: str) -> Float:
         """Return a field of numbers as float64."""
         value = self.fields.get(name)
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
-            raise SourceError(f"{self.place} {name}: {'it is missing' if value is None else shown(value)}; it must be numbers")
+            raise SourceError(f"{self.place} {name}: {'it is missing' if value is None else _said(value)}; it must be numbers")
+        if value.dtype.kind != "f" and ((value > FLOAT_EXACT) | (value < -FLOAT_EXACT)).any():
+            raise SourceError(f"{self.place} {name}: a whole number beyond 2**53, which no float holds")
         return value.astype(np.float64)
 
     def whole(self, name: str) -> tuple[int, ...]:
         """Return a field of whole numbers."""
         values = self.values(name).reshape(-1)
         if (values != np.rint(values)).any() or np.abs(values).max(initial=0) > 1 << 31:
-            raise SourceError(f"{self.place} {name}: {values.tolist()}; it must be whole numbers")
+            raise SourceError(f"{self.place} {name}: {shown(values.tolist())}; it must be whole numbers")
         return tuple(map(int, values))
 
 
@@ -60,7 +64,11 @@ class NirChain:
 
 def read_chain(path: Path) -> NirChain:
     """Return the graph in a file; one that is no row of nodes, or of an unknown version, is a SourceError."""
-    return parse_chain(read_whole(path, FILE_BYTES_MAX), str(path))
+    try:
+        content = read_whole(path, FILE_BYTES_MAX)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
+    return parse_chain(content, str(path))
 
 
 def parse_chain(file: bytes, path: str) -> NirChain:
@@ -73,8 +81,16 @@ def chain_of(content: Mapping[str, Any], path: str) -> NirChain:
     version, graph = content.get("version"), content.get("node")
     if not isinstance(version, str) or not VERSIONS.fullmatch(version):
         raise SourceError(f"{path}: version {shown(version)}; a NIR file of a version 1 is expected")
-    if not isinstance(graph, dict) or graph.get("type") != "NIRGraph" or not isinstance(graph.get("nodes"), dict):
+    if (
+        not isinstance(graph, dict)
+        or not isinstance(graph.get("type"), str)
+        or graph["type"] != "NIRGraph"
+        or not isinstance(graph.get("nodes"), dict)
+    ):
         raise SourceError(f"{path}: it holds no NIRGraph with nodes")
+    for place, table, known in (("", content, {"version", "node"}), ("the graph: ", graph, GRAPH_FIELDS)):
+        if unknown := sorted(set(table) - known):
+            raise SourceError(f"{path}: {place}{shown(unknown[0])} is unknown; {', '.join(sorted(known))} are known")
     nodes = {}
     for name, fields in graph["nodes"].items():
         if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
@@ -85,6 +101,13 @@ def chain_of(content: Mapping[str, Any], path: str) -> NirChain:
     if not isinstance(text, str):
         raise SourceError(f"{path}: metadata {METADATA}: {shown(text)}; it must be a text")
     return NirChain(version=version, nodes=tuple(_row(path, nodes, graph.get("edges"))), metadata=text)
+
+
+def _said(value: Any) -> str:
+    """Return a value of another kind in words."""
+    if isinstance(value, np.ndarray):
+        return f"values of the type {value.dtype}"
+    return "a group" if isinstance(value, dict) else shown(value)
 
 
 def _row(place: str, nodes: Mapping[str, NirNode], edges: Any) -> list[NirNode]:

@@ -14,7 +14,9 @@ from typing import Literal
 import numpy as np
 
 from spikefold.data.coding import InputCoding
+from spikefold.data.shown import shown
 from spikefold.quantize.float_network import FloatNetwork, Norm
+from spikefold.quantize.windows import Shape, pooled_shape
 from spikefold.train.importers.chain import layers_of
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.nir_graph import NirChain, NirNode, read_chain
@@ -30,6 +32,14 @@ REFUSED = {
     "Conv1d": "a float network has dense layers and convolutions over two axes",
     "Threshold": "it has no potential; LIF and IF can be read",
 }
+WINDOW = ("kernel_size", "stride", "padding")
+FIELDS = {
+    "Input": ("shape",), "Output": ("shape",), "Affine": ("weight", "bias"), "Linear": ("weight",),
+    "Conv2d": ("input_shape", "weight", "stride", "padding", "dilation", "groups", "bias"), "AvgPool2d": WINDOW, "SumPool2d": WINDOW,
+    "Flatten": ("input_type", "start_dim", "end_dim"), "Scale": ("scale",), "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+    "LI": ("tau", "r", "v_leak"), "IF": ("r", "v_threshold", "v_reset"), "I": ("r",),
+}  # fmt: skip
+"""What each node says besides its type and metadata, which mean nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +72,8 @@ def network_of(
     chain: NirChain, coding: InputCoding, timesteps: int, rules: NirRules, class_names: Sequence[str] | None, provenance: dict[str, str]
 ) -> FloatNetwork:
     """Return the float network of a row of nodes."""
+    for node in (chain.nodes[0], chain.nodes[-1]):
+        _check_fields(node)
     _check_input(chain.nodes[0], coding)
     reader, parts = _Reader(rules), []
     for node in chain.nodes[1:-1]:
@@ -71,21 +83,68 @@ def network_of(
     integrates = bool(parts) and (not isinstance(parts[-1][1], Neurons) or parts[-1][1].reset == "none")
     readout: Literal["potential", "spike_count"] = "potential" if integrates else "spike_count"
     layers = layers_of(parts, coding, readout)
-    return FloatNetwork(
+    network = FloatNetwork(
         timesteps=timesteps, input=coding, layers=layers, readout=readout,
         class_names=tuple(map(str, range(len(layers[-1].weights)))) if class_names is None else tuple(class_names),
         provenance={**provenance, "nir": chain.version},
     )  # fmt: skip
+    _check_shapes(chain.nodes, network)
+    return network
 
 
 def _check_input(node: NirNode, coding: InputCoding) -> None:
     shape = node.whole("shape")
-    # Some frameworks leave the batch of one in it that they traced with.
-    if _stripped(shape) not in (_stripped(coding.shape), _stripped((math.prod(coding.shape),))):
-        raise SourceError(f"{node.place} shape: {list(shape)}; the network's input is {list(coding.shape)}")
+    if not _fits(shape, coding.shape):
+        raise SourceError(f"{node.place} shape: {shown(list(shape))}; the network's input is {list(coding.shape)}")
 
 
-def _stripped(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _check_fields(node: NirNode) -> None:
+    """Refuse a field that its type does not have: what it would change is not known."""
+    known = FIELDS[node.type]
+    if unknown := sorted(set(node.fields) - {"type", "metadata", *known}):
+        raise SourceError(f"{node.place} {shown(unknown[0])}: it is unknown; {', '.join(known)} are known")
+
+
+def _check_shapes(nodes: Sequence[NirNode], network: FloatNetwork) -> None:
+    """Hold what nodes say of shapes, each in its place behind the one before, against those of the network."""
+    shape, layers = network.input.shape, iter(network.shapes())
+    for node in nodes:
+        if node.type in ("AvgPool2d", "SumPool2d"):
+            shape = pooled_shape(shape, _side(node, "kernel_size"))
+        elif node.type in ("Affine", "Linear", "Conv2d"):
+            said = node.whole("input_shape") if "input_shape" in node.fields else shape[1:]
+            # NIR calls them N_x, N_y, and its own code takes the first for the height.
+            if sorted(said) != sorted(shape[1:]):
+                raise SourceError(f"{node.place} input_shape: {shown(list(said))}; here it is {list(shape[1:])}")
+            shape = next(layers)
+        elif node.type == "Flatten":
+            _check_flatten(node, shape)
+        elif node.type in ("LIF", "LI", "IF", "I", "Scale"):
+            for name in FIELDS[node.type]:
+                if name in node.fields and (values := node.values(name)).size != 1 and not _fits(values.shape, shape):
+                    raise SourceError(f"{node.place} {name}: shape {list(values.shape)}; the neurons are {list(shape)}")
+        elif not _fits(said := node.whole("shape"), shape):
+            raise SourceError(f"{node.place} shape: {shown(list(said))}; here it is {list(shape)}")
+
+
+def _check_flatten(node: NirNode, shape: Shape) -> None:
+    """Refuse one that leaves more than one axis, or is of another shape."""
+    said = node.whole("input_type")
+    start, end = (int(node.whole(name)[0]) if node.whole(name) else 0 for name in ("start_dim", "end_dim"))
+    axes = len(said)
+    flat = range(start % max(axes, 1), end % max(axes, 1) + 1)
+    if not _fits(said, shape):
+        raise SourceError(f"{node.place} input_type: {shown(list(said))}; here it is {list(shape)}")
+    if not (-axes <= start < axes and -axes <= end < axes) or any(size != 1 for i, size in enumerate(said) if i not in flat):
+        raise SourceError(f"{node.place}: start_dim {start}, end_dim {end}; of {list(said)}, all that is not 1 must be flattened")
+
+
+def _fits(said: Sequence[int], shape: Shape) -> bool:
+    """Return whether a shape is that of the network, in maps or in a row. Some frameworks leave the batch of one in it that they traced with."""
+    return _stripped(said) in (_stripped(shape), _stripped((math.prod(shape),)))
+
+
+def _stripped(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(dropwhile(lambda size: size == 1, shape))
 
 
@@ -106,6 +165,7 @@ class _Reader:
         if node.type not in readers:
             reason = REFUSED.get(node.type, f"nothing in a float network is the same; those that are: {', '.join(readers)}")
             raise SourceError(f"{node.place}: {reason}")
+        _check_fields(node)
         return readers[node.type](node)
 
     def dense(self, node: NirNode) -> Part:
@@ -117,7 +177,7 @@ class _Reader:
         weights, bias = _axes(node, "weight", 4), _axes(node, "bias", 1)
         self.kind, self.outputs = "conv2d", len(weights)
         if node.whole("groups") != (1,) or set(node.whole("dilation")) != {1}:
-            raise SourceError(f"{node.place}: groups {node.whole('groups')}, dilation {node.whole('dilation')}; both must be 1")
+            raise SourceError(f"{node.place}: groups {shown(node.whole('groups'))}, dilation {shown(node.whole('dilation'))}; both must be 1")
         said = node.fields.get("padding")
         padding = 0 if isinstance(said, str) and said == "valid" else _side(node, "padding")
         # Where there is none, a bias of zeros is what NIR has.
@@ -143,7 +203,9 @@ class _Reader:
         tau, r, rest = (self.channels(node, name) for name in ("tau", "r", "v_leak"))
         if (tau <= 0).any():
             raise SourceError(f"{node.place} tau: {tau.min():g}; it must be above 0")
-        rate = self.rules.dt / tau if self.rules.discretisation == "euler" else -np.expm1(-self.rules.dt / tau)
+        # A tau that is next to nothing gives infinity, which is refused here.
+        with np.errstate(over="ignore"):
+            rate = self.rules.dt / tau if self.rules.discretisation == "euler" else -np.expm1(-self.rules.dt / tau)
         if (rate > 1).any():
             raise SourceError(f"{node.place} tau: {tau.min():g}; it must be at least dt, which is {self.rules.dt:g}")
         return self.neurons(node, leak=1 - rate, gain=rate * r, offset=rate * rest, initial=rest)
@@ -160,7 +222,7 @@ class _Reader:
             return Neurons(leak=leak, threshold=one, fires_at_threshold=False, reset="none", gain=gain, offset=offset, initial=initial)
         load = self.channels(node, "v_reset") if "v_reset" in node.fields else np.zeros(1)
         if self.rules.reset == "soft" and load.any():
-            raise SourceError(f"{node.place} v_reset: {load.tolist()}; a soft reset has none")
+            raise SourceError(f"{node.place} v_reset: {shown(load.tolist())}; a soft reset has none")
         return Neurons(
             leak=leak, threshold=self.channels(node, "v_threshold"), fires_at_threshold=self.rules.compare == "at", reset=self.rules.reset,
             load=load, gain=gain, offset=offset, initial=initial,
@@ -191,5 +253,5 @@ def _axes(node: NirNode, name: str, count: int) -> Float:
 def _side(node: NirNode, name: str) -> int:
     sides = set(node.whole(name))
     if len(sides) != 1:
-        raise SourceError(f"{node.place} {name}: {sorted(sides)}; it must be one number, the same in both directions")
+        raise SourceError(f"{node.place} {name}: {shown(sorted(sides))}; it must be one number, the same in both directions")
     return sides.pop()

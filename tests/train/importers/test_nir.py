@@ -35,7 +35,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process for every file takes long; tests/train/importers/test_hdf5.py has those of the process itself."""
     from spikefold.train.importers import hdf5_child
 
-    monkeypatch.setattr(nir_graph, "parse_hdf5", lambda content, path: decoded(json.loads(json.dumps(hdf5_child.read(content))), path))
+    monkeypatch.setattr(nir_graph, "parse_hdf5", lambda content, path: decoded(b"".join(hdf5_child.written(hdf5_child.read(content))), path))
 
 
 def network(seed: int, **last: Any) -> FloatNetwork:
@@ -141,10 +141,10 @@ def lif(size: int = 3, **fields: Any) -> Any:
     return nir.LIF(**{name: np.full(size, value) if np.ndim(value) == 0 else value for name, value in values.items()})
 
 
-def graph(path: Path, *nodes: Any, edges: list[tuple[str, str]] | None = None, size: int = 4, **metadata: Any) -> Path:
+def graph(path: Path, *nodes: Any, edges: list[tuple[str, str]] | None = None, size: int = 4, out: int = 3, **metadata: Any) -> Path:
     """Write nodes in a row, named 0, 1 and so on."""
     named = {"input": nir.Input(input_type=np.array([size])), **{str(i): node for i, node in enumerate(nodes)}}
-    named["output"] = nir.Output(output_type=np.array([3]))
+    named["output"] = nir.Output(output_type=np.array([out]))
     names = list(named)
     edges = list(pairwise(names)) if edges is None else edges
     nir.write(path, nir.NIRGraph(nodes=named, edges=edges, metadata=metadata, type_check=False))
@@ -179,11 +179,11 @@ def test_the_equations_of_nir(tmp_path: Path) -> None:
 
 def test_pooling_scaling_and_readouts(tmp_path: Path) -> None:
     ones = np.ones((3, 2, 1, 1))
-    conv = nir.Conv2d(input_shape=(2, 2), weight=ones, stride=1, padding=0, dilation=1, groups=1, bias=np.zeros(3))
+    conv = nir.Conv2d(input_shape=(2, 3), weight=ones, stride=1, padding=0, dilation=1, groups=1, bias=np.zeros(3))
     side = np.array([2, 2])
     for pool, gain in ((nir.SumPool2d, 4.0), (nir.AvgPool2d, 1.0)):
         windows = pool(kernel_size=side, stride=side, padding=np.zeros(2, int))
-        path = graph(tmp_path / "g.nir", windows, conv, nir.Scale(scale=np.array([2.0])), size=60)
+        path = graph(tmp_path / "g.nir", windows, conv, nir.Scale(scale=np.array([2.0])), size=60, out=18)
         found = import_nir(path, coding=CODING, timesteps=3, rules=RULES)
         assert (found.readout, found.layers[0].pool) == ("potential", 2)
         np.testing.assert_array_equal(found.layers[0].weights * found.layers[0].norm.scale[0, 0], ones * gain * 2)
@@ -241,6 +241,16 @@ def test_graphs_that_are_no_row(edges: list[tuple[str, str]], words: str, tmp_pa
         (lambda f: _replaced(f, "node/nodes/input/shape", np.array([5])), r"shape: \[5\]; the network's input is \[4, 1, 1\]"),
         (lambda f: _replaced(f, "node/nodes/input/shape", np.array([4.5])), "whole numbers"),
         (lambda f: f.__delitem__("node/edges"), "edges: they must be pairs of names"),
+        (lambda f: _replaced(f, "node/type", np.ones(2)), "it holds no NIRGraph"),
+        (lambda f: _replaced(f, "extra", 1), r"g\.nir: 'extra' is unknown; node, version are known"),
+        (lambda f: _replaced(f, "node/input_type", 1), "the graph: 'input_type' is unknown; edges, metadata, nodes, type are known"),
+        (lambda f: _replaced(f, "node/nodes/1/w_in", np.ones(3)), r"node '1' \(LIF\) 'w_in': it is unknown; tau, r, v_leak, v_threshold, v_reset"),
+        (lambda f: _replaced(f, "node/nodes/output/v", 1), r"node 'output' \(Output\) 'v': it is unknown; shape are known"),
+        (lambda f: _replaced(f, "node/nodes/output/shape", np.array([4])), r"node 'output' \(Output\) shape: \[4\]; here it is \[3, 1, 1\]"),
+        (lambda f: _replaced(f, "node/nodes/0/weight", np.full((3, 4), 2**53 + 1)), r"weight: a whole number beyond 2\*\*53, which no float holds"),
+        (lambda f: _replaced(f, "node/nodes/0/weight", np.ones((3, 4), bool)), "weight: values of the type bool; it must be numbers"),
+        (lambda f: _replaced(f, "node/nodes/1/type", "x" * 9000), r"node '1' \(x{400}…\): nothing in a float network is the same"),
+        (lambda f: _replaced(f, "node/nodes/input/shape", np.full(900, 4.5)), r"shape: \[4\.5, .{100,400}…; it must be whole numbers"),
     ],
 )
 def test_files_with_something_wrong(change: Callable[[Any], None], words: str, tmp_path: Path) -> None:
@@ -251,8 +261,50 @@ def test_files_with_something_wrong(change: Callable[[Any], None], words: str, t
         read(path)
 
 
+def flattening(path: Path, change: Callable[[Any], None]) -> FloatNetwork:
+    """Write a convolution, its neurons and a dense layer, change the file, and read it."""
+    weights = np.ones((3, 2, 2, 2))
+    conv = nir.Conv2d(input_shape=(5, 6), weight=weights, stride=1, padding=0, dilation=1, groups=1, bias=np.zeros(3))
+    neurons = nir.IF(**{name: np.full((3, 4, 5), value) for name, value in (("r", 1e4), ("v_threshold", 0.5), ("v_reset", 0.0))})
+    flat = nir.Flatten(input_type={"input": np.array([3, 4, 5])}, start_dim=0, end_dim=-1)
+    graph(path, conv, neurons, flat, nir.Linear(weight=np.ones((3, 60))), size=60)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return import_nir(path, coding=CODING, timesteps=3, rules=RULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("0/input_shape", [5, 5], r"node '0' \(Conv2d\) input_shape: \[5, 5\]; here it is \[5, 6\]"),
+        ("1/v_threshold", np.full((3, 4, 4), 0.5), r"node '1' \(IF\) v_threshold: shape \[3, 4, 4\]; the neurons are \[3, 4, 5\]"),
+        ("2/input_type", [3, 4, 4], r"node '2' \(Flatten\) input_type: \[3, 4, 4\]; here it is \[3, 4, 5\]"),
+        ("2/start_dim", 1, r"node '2' \(Flatten\): start_dim 1, end_dim -1; of \[3, 4, 5\], all that is not 1 must be flattened"),
+        ("2/end_dim", 3, "start_dim 0, end_dim 3; of"),
+    ],
+)
+def test_shapes_that_are_not_those_of_the_network_are_refused(name: str, value: Any, words: str, tmp_path: Path) -> None:
+    assert flattening(tmp_path / "g.nir", lambda _: None).shapes() == ((3, 4, 5), (3, 1, 1))
+    with pytest.raises(SourceError, match=words):
+        flattening(tmp_path / "g.nir", lambda file: _replaced(file, f"node/nodes/{name}", value))
+
+
+def test_a_batch_of_one_may_stand_before_a_flattening(tmp_path: Path) -> None:
+    def change(file: Any) -> None:
+        _replaced(file, "node/nodes/2/input_type", [1, 3, 4, 5])
+        _replaced(file, "node/nodes/2/start_dim", 1)
+
+    assert len(flattening(tmp_path / "g.nir", change).layers) == 2
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none\.nir: No such file or directory$"):
+        read(tmp_path / "none.nir")
+
+
 def _replaced(file: Any, name: str, value: Any) -> None:
-    del file[name]
+    if name in file:
+        del file[name]
     file.create_dataset(name, data=value)
 
 
@@ -266,7 +318,11 @@ def _replaced(file: Any, name: str, value: Any) -> None:
         (lambda m: m | {"layers": []}, "layers and readout .*; the metadata says"),
         (lambda m: m | {"layers": [{**m["layers"][0], "threshold": [0.2]}, *m["layers"][1:]]}, "layer 'a' threshold: the metadata says otherwise"),
         (lambda m: m | {"class_names": ["x"]}, "1 class names for 3 outputs"),
-        (lambda m: "[", "no JSON"),
+        (lambda m: "[", "not JSON in UTF-8"),
+        (lambda m: "[" * 90_000, "nested deeper than 16"),
+        (lambda m: " " * 1_000_001, "larger than 1000000 bytes"),
+        (lambda m: '{"dt":1,"dt":1}', "key 'dt' is there twice"),
+        (lambda m: m | {"format_version": "x" * 9000}, r"format_version 'x{399}…; it must be 1"),
     ],
 )
 def test_metadata_that_is_wrong(change: Callable[[Any], Any], words: str, tmp_path: Path) -> None:
