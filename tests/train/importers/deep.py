@@ -101,7 +101,7 @@ def compare_nir(write: Write, seed: int) -> Equal:
         path = Path(folder) / "graph.nir"
         source = write(rng, path)
         # In this process: thousands of others would take hours.
-        chain = chain_of(decoded(hdf5_child.read(path.read_bytes()), path.name), path.name)
+        chain = chain_of(decoded(b"".join(hdf5_child.written(hdf5_child.read(path.read_bytes()))), path.name), path.name)
     network = network_of(chain, CODING, timesteps, source.rules, None, {})
     events = random_events(rng, CODING, timesteps, 8)
     with torch.no_grad():
