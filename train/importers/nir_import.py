@@ -180,6 +180,8 @@ class _Reader:
             raise SourceError(f"{node.place}: groups {shown(node.whole('groups'))}, dilation {shown(node.whole('dilation'))}; both must be 1")
         said = node.fields.get("padding")
         padding = 0 if isinstance(said, str) and said == "valid" else _side(node, "padding")
+        if len(bias) != len(weights):
+            raise SourceError(f"{node.place} bias: {len(bias)} values; the weights have {len(weights)} channels")
         # Where there is none, a bias of zeros is what NIR has.
         return Weights(kind="conv2d", weights=weights, bias=bias if bias.any() else None, stride=_side(node, "stride"), padding=padding)
 

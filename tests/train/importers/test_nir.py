@@ -277,6 +277,7 @@ def flattening(path: Path, change: Callable[[Any], None]) -> FloatNetwork:
     ("name", "value", "words"),
     [
         ("0/input_shape", [5, 5], r"node '0' \(Conv2d\) input_shape: \[5, 5\]; here it is \[5, 6\]"),
+        ("0/bias", np.zeros(2), r"node '0' \(Conv2d\) bias: 2 values; the weights have 3 channels"),
         ("1/v_threshold", np.full((3, 4, 4), 0.5), r"node '1' \(IF\) v_threshold: shape \[3, 4, 4\]; the neurons are \[3, 4, 5\]"),
         ("2/input_type", [3, 4, 4], r"node '2' \(Flatten\) input_type: \[3, 4, 4\]; here it is \[3, 4, 5\]"),
         ("2/start_dim", 1, r"node '2' \(Flatten\): start_dim 1, end_dim -1; of \[3, 4, 5\], all that is not 1 must be flattened"),
