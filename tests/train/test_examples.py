@@ -13,6 +13,8 @@ from spikefold.data.datasets import load_dataset
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatNetwork
+from spikefold.quantize.fold import fold
+from spikefold.quantize.power_terms import term_count
 from spikefold.train.export import to_float_network
 from spikefold.train.network import build_network
 from spikefold.train.recipe import Recipe, load_recipe
@@ -20,7 +22,14 @@ from spikefold.train.srm import SRM
 from spikefold.train.store import load_run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("digits", "fashion_mnist", "fashion_mnist_bntt", "fashion_mnist_ecp5")
+QUANTIZED = tuple(
+    f"fashion_mnist_{name}"
+    for name in (
+        "bntt_shift", "bntt_w2", "bntt_w2_mixed", "bntt_w4_mixed", "ternary_shift", "ternary_w2", "ternary_w4",
+    )
+)  # fmt: skip
+"""Models that were trained through the fold."""
+NAMES = ("digits", "fashion_mnist", "fashion_mnist_bntt", "fashion_mnist_ecp5", "fashion_mnist_ternary", *QUANTIZED)
 
 
 def model(name: str) -> tuple[FloatNetwork, dict, Recipe]:
@@ -65,7 +74,22 @@ def test_digits_model_is_small_and_as_accurate_as_said() -> None:
     assert network.layers[0].weights.shape[0] * network.timesteps <= 512
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_model_begins_with_the_one_that_it_names_and_has_the_widths_of_its_recipe(name: str) -> None:
+    network, summary, recipe = model(name)
+    assert recipe.quantize is not None
+    start = EXAMPLES / "recipes" / recipe.train.start / "model.safetensors"
+    assert summary["start_sha256"] == network.provenance["start_sha256"] == hashlib.sha256(start.read_bytes()).hexdigest()
+    integer = fold(network, **recipe.quantize.widths).network
+    bits = [recipe.quantize.layer_bits.get(layer.name, recipe.quantize.weight_bits) for layer in network.layers]
+    assert [weights.bits for weights in integer.weights] == bits
+    most = max(term_count(connection.gain) for connection in integer.connections)
+    assert most <= recipe.quantize.gain_terms if recipe.quantize.gain_terms else most > 2
+    assert summary["validated"] == "its integer network"
+    load_run(EXAMPLES / "models" / name)
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion_mnist", "fashion_mnist_bntt", "fashion_mnist_ecp5"])
 def test_background_pixels_send_nothing(name: str) -> None:
     network, _, _ = model(name)
     assert not encode(np.zeros((10, *network.input.shape)), network.input, network.timesteps, np.arange(10)).any()
