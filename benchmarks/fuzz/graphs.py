@@ -7,7 +7,6 @@ files, since libhdf5 may end with it; some cases are read as users' files are.
 
 import os
 import resource
-import signal
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -502,8 +501,6 @@ def _chain(path: Path, *, raw: bool) -> NirChain:
     content = read_whole(path, FILE_BYTES_MAX)
     if raw:
         status = os.waitstatus_to_exitcode(_forked(content))
-        if status in (-signal.SIGXCPU, -signal.SIGKILL):
-            raise RuntimeError(f"a process for it takes more than {SECONDS_MAX:g} s")
         if status:
             raise SourceError(f"{path}: the process that read it ended with status {status}")
     return chain_of(decoded(b"".join(hdf5_child.written(hdf5_child.read(content))), str(path)), str(path))
