@@ -480,6 +480,9 @@ def _bytes_changed(rng: Random, content: bytes) -> tuple[bytes, str]:
     ])  # fmt: skip
 
 
+REFUSED = 2
+
+
 def _read(folder: Path) -> Any:
     path = next((path for path in map(folder.joinpath, _names()) if is_there(path)), folder / _names()[0])
     shape, rules, *marks = path.name.split("-")
@@ -502,7 +505,8 @@ def _chain(path: Path, *, raw: bool) -> NirChain:
     if raw:
         status = os.waitstatus_to_exitcode(_forked(content))
         if status:
-            raise SourceError(f"{path}: the process that read it ended with status {status}")
+            # Without its limits, libhdf5 may take gigabytes before it refuses.
+            raise SourceError(f"{path}: the process that read it {'refused it' if status == REFUSED else f'ended with status {status}'}")
     return chain_of(decoded(b"".join(hdf5_child.written(hdf5_child.read(content))), str(path)), str(path))
 
 
@@ -511,13 +515,14 @@ def _forked(content: bytes) -> int:
     if (pid := os.fork()) == 0:
         status = 1
         try:
-            space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (space + hdf5_child.MEMORY_BYTES, resource.RLIM_INFINITY))
+            memory = hdf5_child.used_bytes() + hdf5_child.MEMORY_BYTES + 4 * len(content)
+            resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS_MAX), int(SECONDS_MAX) + 1))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            for _ in hdf5_child.written(hdf5_child.read(content)):
+            result = hdf5_child.read(content)
+            for _ in hdf5_child.written(result):
                 pass
-            status = 0
+            status = REFUSED if "error" in result else 0
         finally:
             os._exit(status)
     return os.waitpid(pid, 0)[1]

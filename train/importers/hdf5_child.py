@@ -9,12 +9,14 @@ import json
 import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-MEMORY_BYTES = 4 << 30
+MEMORY_BYTES = 1 << 28
+"""What reading may take beside the process itself, and four times the file."""
 SECONDS, BYTES_PER_SECOND = 2, 1 << 24
 OBJECTS_MAX = 20_000
 DEPTH_MAX = 8
@@ -125,7 +127,7 @@ def read(content: bytes) -> dict[str, Any]:
     except RefusedError as error:
         return {"error": str(error)}
     except MemoryError:
-        return {"error": f"reading it takes more than {MEMORY_BYTES} bytes"}
+        return {"error": f"reading it takes more than {MEMORY_BYTES} bytes and four times its own"}
     except Exception as error:
         # h5py turns what libhdf5 finds into errors of many types.
         return {"error": f"it is no HDF5 file that can be read: {type(error).__name__}: {error}"}
@@ -147,10 +149,19 @@ def written(result: dict[str, Any]) -> Iterator[bytes]:
         yield array.tobytes()
 
 
+def used_bytes() -> int:
+    """Return the address space that the process has now; a system that does not say is given what it may well take."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    except OSError:
+        return 4 << 30
+
+
 def main() -> None:
     """Read stdin, write stdout."""
     content = sys.stdin.buffer.read()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    memory = used_bytes() + MEMORY_BYTES + 4 * len(content)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     # On changed bytes, libhdf5 may go round without end.
     seconds = SECONDS + len(content) // BYTES_PER_SECOND
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
