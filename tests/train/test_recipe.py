@@ -239,9 +239,17 @@ agd_stochmax_cifar10_vgg5 agd_stochmax_cifar10_vgg3x2_v2 hybrid_cifar10_vgg9 hyb
 """
 
 
+MODELS = """
+digits fashion_mnist fashion_mnist_bntt fashion_mnist_ecp5 fashion_mnist_srm fashion_mnist_ternary
+fashion_mnist_bntt_shift fashion_mnist_bntt_w2 fashion_mnist_bntt_w2_mixed fashion_mnist_bntt_w4_mixed
+fashion_mnist_ternary_shift fashion_mnist_ternary_w2 fashion_mnist_ternary_w4
+"""
+"""Recipes whose networks come with the project."""
+
+
 def test_every_system_of_the_papers_has_a_recipe() -> None:
     names = [path.stem for path in list_recipes()]
-    assert names == sorted(["digits", "fashion_mnist", "fashion_mnist_bntt", "fashion_mnist_ecp5", "fashion_mnist_srm", *PAPERS.split()])
+    assert names == sorted([*MODELS.split(), *PAPERS.split()])
 
 
 @pytest.mark.parametrize("path", list_recipes(), ids=lambda path: path.stem)
