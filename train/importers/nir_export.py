@@ -37,6 +37,10 @@ TOLERANCE = 1e-9
 Numbers = tuple[float, ...]
 
 
+_ARITHMETIC: dict[str, Any] = {"discretisation": "euler", "reset": "hard", "arithmetic": "float64", "rounding": "none"}
+"""What every graph that is written says of how its numbers are meant."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layer:
     """A layer's name and its neurons' parameters, one number or one a channel; ``bias``: whether there is one."""
@@ -188,7 +192,7 @@ def _meta(network: FloatNetwork, dt: float) -> _Meta:
         return tuple(map(float, values))
 
     return _Meta(
-        format_version=META_VERSION, dt=float(dt), discretisation="euler", reset="hard", arithmetic="float64", rounding="none",
+        format_version=META_VERSION, dt=float(dt), **_ARITHMETIC,
         timesteps=network.timesteps, input=network.input, readout=network.readout, class_names=network.class_names,
         layers=tuple(
             _Layer(
@@ -210,6 +214,9 @@ def exported_network(chain: NirChain, place: str) -> FloatNetwork:
     if version != META_VERSION:
         raise SourceError(f"{place}: metadata {METADATA}: format_version {shown(version)}; it must be {META_VERSION}")
     meta: _Meta = unpack(_Meta, table, {})
+    for name, expected in _ARITHMETIC.items():
+        if getattr(meta, name) != expected:
+            raise SourceError(f"{place}: metadata {METADATA}: {name} {shown(getattr(meta, name))}; it must be {expected!r}")
     rules = NirRules(dt=meta.dt, compare="above", reset="hard")
     network = network_of(chain, meta.input, meta.timesteps, rules, meta.class_names, {})
     found, said = ((len(one.layers), one.readout) for one in (network, meta))

@@ -316,6 +316,8 @@ def _replaced(file: Any, name: str, value: Any) -> None:
         (lambda m: m | {"more": 1}, "'more': unknown field"),
         (lambda m: {k: v for k, v in m.items() if k != "dt"}, "dt: the field is missing"),
         (lambda m: m | {"dt": 2e-4}, "(leak|gain): the metadata says otherwise than the nodes|it must be at least dt"),
+        (lambda m: m | {"reset": "soft"}, "reset 'soft'; it must be 'hard'"),
+        (lambda m: m | {"rounding": "floor"}, "rounding 'floor'; it must be 'none'"),
         (lambda m: m | {"layers": []}, "layers and readout .*; the metadata says"),
         (lambda m: m | {"layers": [{**m["layers"][0], "threshold": [0.2]}, *m["layers"][1:]]}, "layer 'a' threshold: the metadata says otherwise"),
         (lambda m: m | {"class_names": ["x"]}, "1 class names for 3 outputs"),
