@@ -200,11 +200,16 @@ def _layer(
     return ""
 
 
+def _ordered(value: Any) -> Any:
+    return sorted(value.items()) if isinstance(value, dict) else value
+
+
 def _compared_with_text(said: dict[str, Any], network: FloatNetwork) -> str:
     """Return in what a network differs from this package's own text."""
     table, _ = pack(network)
     for key in ("timesteps", "readout", "input", "class_names"):
-        if repr(table[key]) != repr(said[key]):
+        # The order of a table's keys means nothing.
+        if repr(_ordered(table[key])) != repr(_ordered(said[key])):
             return f"{key}: {table[key]!r:.200}, the text says {said[key]!r:.200}"
     for layer, told in zip(network.layers, said["layers"], strict=True):
         found = {

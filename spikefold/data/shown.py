@@ -7,7 +7,9 @@ LENGTH_MAX = 400
 
 def shown(value: object) -> str:
     """Return ``value`` for an error message: on one line, and not without end."""
-    return shortened(repr(value))
+    text = repr(value)
+    # An array's has line ends of its own; a text's are escaped.
+    return shortened(text if "\n" not in text else " ".join(text.split()))
 
 
 def shortened(text: str, length_max: int = LENGTH_MAX) -> str:

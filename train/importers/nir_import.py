@@ -130,7 +130,11 @@ def _check_shapes(nodes: Sequence[NirNode], network: FloatNetwork) -> None:
 def _check_flatten(node: NirNode, shape: Shape) -> None:
     """Refuse one that leaves more than one axis, or is of another shape."""
     said = node.whole("input_type")
-    start, end = (int(node.whole(name)[0]) if node.whole(name) else 0 for name in ("start_dim", "end_dim"))
+    ends = {name: node.whole(name) for name in ("start_dim", "end_dim")}
+    for name, values in ends.items():
+        if len(values) != 1:
+            raise SourceError(f"{node.place} {name}: {len(values)} numbers; it must be one")
+    start, end = (values[0] for values in ends.values())
     axes = len(said)
     flat = range(start % max(axes, 1), end % max(axes, 1) + 1)
     if not _fits(said, shape):

@@ -282,6 +282,7 @@ def flattening(path: Path, change: Callable[[Any], None]) -> FloatNetwork:
         ("2/input_type", [3, 4, 4], r"node '2' \(Flatten\) input_type: \[3, 4, 4\]; here it is \[3, 4, 5\]"),
         ("2/start_dim", 1, r"node '2' \(Flatten\): start_dim 1, end_dim -1; of \[3, 4, 5\], all that is not 1 must be flattened"),
         ("2/end_dim", 3, "start_dim 0, end_dim 3; of"),
+        ("2/start_dim", np.zeros(0, np.int64), r"node '2' \(Flatten\) start_dim: 0 numbers; it must be one"),
     ],
 )
 def test_shapes_that_are_not_those_of_the_network_are_refused(name: str, value: Any, words: str, tmp_path: Path) -> None:
