@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.quantize import reference
-from spikefold.quantize.network import Connection, Int, Network, Population, Readout, Weights
+from spikefold.quantize.fields import Int
+from spikefold.quantize.network import Connection, Network, Readout, Weights
+from spikefold.quantize.population import Population
 from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
 from spikefold.quantize.windows import layer_shape
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spikefold.quantize.network import Connection, Network, Population
+from spikefold.quantize.network import Connection, Network
+from spikefold.quantize.population import Population
 from spikefold.quantize.windows import patches, pool
 
 __all__ = ["NumpyLoop", "Result", "TorchFolded"]

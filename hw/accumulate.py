@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.memory import Queue, Rom
-from spikefold.quantize.network import Int
+from spikefold.quantize.fields import Int
 from spikefold.quantize.widths import address_bits
 
 __all__ = ["AccumulateEngine"]

@@ -9,9 +9,10 @@ from amaranth.lib import data
 
 from spikefold.hw.memory import Rom
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import Connection, Network, Population
+from spikefold.quantize.network import Connection, Network
 from spikefold.quantize.parameters import NEURON_PARAMETERS, Parameter, layer_parameters
 from spikefold.quantize.placement import CorePlan
+from spikefold.quantize.population import Population
 from spikefold.quantize.power_terms import TermCode
 from spikefold.quantize.widths import address_bits, score_bits
 

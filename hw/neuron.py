@@ -10,7 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.layer import LayerConfig
-from spikefold.quantize.network import signed_range
+from spikefold.quantize.fields import signed_range
 
 __all__ = ["NeuronStep"]
 

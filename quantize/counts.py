@@ -24,8 +24,10 @@ import numpy.typing as npt
 from spikefold.data.errors import DataError
 from spikefold.quantize import reference
 from spikefold.quantize.drift import memory_bits
-from spikefold.quantize.network import INPUT, SPIKE_PAYLOAD_BITS, Connection, Int, Network, Population
+from spikefold.quantize.fields import SPIKE_PAYLOAD_BITS, Int
+from spikefold.quantize.network import INPUT, Connection, Network
 from spikefold.quantize.parameters import Parameter
+from spikefold.quantize.population import Population
 from spikefold.quantize.power_terms import term_count
 from spikefold.quantize.trace import Trace
 from spikefold.quantize.windows import patches, pool, pooled_shape

@@ -16,10 +16,12 @@ import numpy.typing as npt
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError, NetworkError
 from spikefold.quantize.drift_report import DriftReport, LayerDrift, Range, SpikeDrift
+from spikefold.quantize.fields import GRADED_BITS_MAX, Int
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import Float, FloatLayer, FloatNetwork
-from spikefold.quantize.network import GRADED_BITS_MAX, INPUT, Connection, Int, Network, Population
+from spikefold.quantize.network import INPUT, Connection, Network
 from spikefold.quantize.parameters import Parameter
+from spikefold.quantize.population import Population
 from spikefold.quantize.reference import Lif, Srm, check_events, currents, run_population
 from spikefold.quantize.schedules import fold_schedules
 from spikefold.quantize.windows import Shape

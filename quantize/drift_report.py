@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikefold.quantize.network import Int
+from spikefold.quantize.fields import Int
 from spikefold.quantize.widths import bits_for
 
 __all__ = ["DriftReport", "LayerDrift", "Range", "SpikeDrift"]

@@ -1,7 +1,7 @@
 """The fold: a trained float network to the integer network of the contract.
 
 The mathematics is exact and lives in :mod:`spikefold.quantize.schedules`; here its real numbers become integers, and each layer gets
-its form, its steps and its widths. What does not fold is refused by name. What the rounding costs is in the :class:`LayerReport`.
+its form, its steps and its widths. What does not fold is refused by name. What the rounding costs is in :mod:`spikefold.quantize.fold_result`.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError, NetworkError
+from spikefold.quantize.fields import GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SPIKE_PAYLOAD_BITS, TIMESTEPS_MAX, Int, signed_range
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
 from spikefold.quantize.fold_options import FoldOptions
+from spikefold.quantize.fold_result import CountUnits, FoldResult, LayerReport
 from spikefold.quantize.folded_layer import (
     Incoming,
     Source,
@@ -28,20 +30,8 @@ from spikefold.quantize.folded_layer import (
     store_shared,
     weighted,
 )
-from spikefold.quantize.network import (
-    GRADED_BITS_MAX,
-    INPUT,
-    POTENTIAL_BITS_MAX,
-    SPIKE_PAYLOAD_BITS,
-    TIMESTEPS_MAX,
-    Connection,
-    Int,
-    Network,
-    Population,
-    Readout,
-    Weights,
-    signed_range,
-)
+from spikefold.quantize.network import INPUT, Connection, Network, Readout, Weights
+from spikefold.quantize.population import Population
 from spikefold.quantize.power_terms import TERMS_MAX
 from spikefold.quantize.rounding import LeakCode, integer_leak, to_int, weight_error, weight_steps
 from spikefold.quantize.schedules import Form, Schedules, check_divisors, fold_schedules
@@ -49,7 +39,7 @@ from spikefold.quantize.steps import Steps, check_steps, choose_steps, counted
 from spikefold.quantize.widths import bits_for
 from spikefold.quantize.windows import Shape
 
-__all__ = ["FoldResult", "LayerCounts", "LayerReport", "fold"]
+__all__ = ["fold"]
 
 Float = npt.NDArray[np.float64]
 
@@ -59,49 +49,6 @@ WEIGHT_BITS = 8
 GRADED_BITS = 12
 GAIN_BITS_LEAST = 8
 """In form C the gains of the first timestep are the smallest; ``auto`` leaves them at least so many bits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerReport:
-    """What the fold made of a layer.
-
-    ``step`` is the coarsest channel's step of the potential as a fraction of the threshold (of the largest weight in an integrating
-    readout); ``weight_error`` the rounding of the weights, as a fraction of their root mean square; ``gain_error`` and ``leak_error`` the
-    largest rounding errors of gain and leak, relative to the largest gain and absolute.
-    """
-
-    name: str
-    form: Form
-    reason: str
-    weight_bits: int
-    current_bits: int
-    gain_bits: int
-    unit_gain: bool
-    leak_kind: Literal["none", "shift", "multiply"]
-    potential_bits: int
-    proven_bits: int
-    saturate: bool
-    step: float
-    weight_error: float
-    gain_error: float
-    leak_error: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayerCounts:
-    """What a count of a layer's current is in the float layer: of the weighted sum, before its normalisation, [C], and of the drive, [T, C]."""
-
-    current: Float
-    drive: Float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoldResult:
-    """The integer network, a report a layer, and what the counts of each layer mean, by its name."""
-
-    network: Network
-    layers: tuple[LayerReport, ...]
-    counts: Mapping[str, LayerCounts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,7 +63,7 @@ class _Drive:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _FoldedLayer:
     stored: StoredWeights
-    counts: LayerCounts
+    units: CountUnits
     connections: tuple[Connection, ...]
     populations: tuple[Population, ...]
     sends: Source
@@ -195,7 +142,7 @@ def fold(
         populations=tuple(p for f in folded for p in f.populations),
         readout=Readout(decode=network.readout, offset=_offset(network, folded[-1])),
     )
-    return FoldResult(network=integer, layers=tuple(f.report for f in folded), counts={f.report.name: f.counts for f in folded})
+    return FoldResult(network=integer, layers=tuple(f.report for f in folded), units={f.report.name: f.units for f in folded})
 
 
 def _given(weight_bits: int | Mapping[str, int]) -> Mapping[str, int]:
@@ -298,7 +245,7 @@ class _Folder:
         divisor = divisor_of(layer, self.source, options) if layer.norm.kind in LN_NORMS and schedules.decays else None
         population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options, divisor)
         return _FoldedLayer(
-            stored=stored, counts=_counts(incoming[0], population, schedules, current),
+            stored=stored, units=_units(incoming[0], population, schedules, current),
             connections=tuple(one.connection for one in incoming), populations=(population,), sends=_spikes(layer.name), drive=None,
             offset=in_counts(layer, "bias", -schedules.load[-1], steps.potential) if layer.reset == "none" else np.zeros(shape[0]),
             report=self._report(layer, schedules, leak, stored, incoming, population, proven, reason, options),
@@ -318,10 +265,10 @@ class _Folder:
         drive, into, sends = graded_population(layer, name, shape, self.source, stored, unit, added, shift if relu else None, options)
         connections, populations = tuple(one.connection for one in into), (drive,)
         report = self._report(layer, schedules, leak, stored, into, drive, drive.potential_bits, reason, options)
-        counts = _counts(into[0], drive, schedules, unit)
+        units = _units(into[0], drive, schedules, unit)
         if relu:
             return _FoldedLayer(
-                stored=stored, counts=counts, connections=connections, populations=populations, sends=sends, drive=None,
+                stored=stored, units=units, connections=connections, populations=populations, sends=sends, drive=None,
                 offset=np.zeros(shape[0]), report=report,
             )  # fmt: skip
         steps = choose_steps(layer, np.zeros((shape[0], 1)), schedules.added + np.zeros(shape[0]), leak, options)
@@ -329,7 +276,7 @@ class _Folder:
         divisor = divisor_of(layer, self.source, options) if layer.norm.kind in LN_NORMS and schedules.decays else None
         population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options, divisor)
         return _FoldedLayer(
-            stored=stored, counts=counts, connections=(*connections, incoming[0].connection), populations=(*populations, population),
+            stored=stored, units=units, connections=(*connections, incoming[0].connection), populations=(*populations, population),
             sends=_spikes(layer.name), drive=_Drive(source=sends, shift=shift, layer=layer), offset=np.zeros(shape[0]),
             report=self._report(layer, schedules, leak, stored, [*into, *incoming], population, proven, reason, options),
         )  # fmt: skip
@@ -368,7 +315,7 @@ class _Folder:
         return np.asarray(weights)
 
     def _weights(self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, options: FoldOptions) -> tuple[StoredWeights, Steps, Float]:
-        """Return a layer's weights in counts, the steps of its potential, and what a count of the current is (:class:`FoldResult`)."""
+        """Return a layer's weights in counts, the steps of its potential, and what a count of the current is (:class:`CountUnits`)."""
         gain: Float | None = schedules.gain
         if layer.name in self.sharing:
             stored = self._stored(layer, options)
@@ -408,9 +355,9 @@ class _Folder:
         return report
 
 
-def _counts(incoming: Incoming, population: Population, schedules: Schedules, current: Float) -> LayerCounts:
+def _units(incoming: Incoming, population: Population, schedules: Schedules, current: Float) -> CountUnits:
     connection = incoming.connection
-    return LayerCounts(current=current, drive=connection.gain / 2.0**connection.gain_shift * population.unit * schedules.scale)
+    return CountUnits(current=current, drive=connection.gain / 2.0**connection.gain_shift * population.unit * schedules.scale)
 
 
 def _spikes(name: str) -> Source:

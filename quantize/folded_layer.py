@@ -8,20 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError
+from spikefold.quantize.fields import CURRENT_BITS_MAX, GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SHIFT_MAX, Int, signed_range
 from spikefold.quantize.float_network import PSP_NORMS, FloatLayer
 from spikefold.quantize.fold_options import FoldOptions
-from spikefold.quantize.network import (
-    CURRENT_BITS_MAX,
-    GRADED_BITS_MAX,
-    POTENTIAL_BITS_MAX,
-    SHIFT_MAX,
-    Connection,
-    Int,
-    Population,
-    PspScale,
-    State,
-    signed_range,
-)
+from spikefold.quantize.network import Connection
+from spikefold.quantize.population import Population, PspScale, State
 from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_threshold, integer_weights, to_int, weight_steps
 from spikefold.quantize.schedules import Schedules
 from spikefold.quantize.steps import counted

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from spikefold.quantize.network import Int, Network
+from spikefold.quantize.fields import Int
+from spikefold.quantize.network import Network
 from spikefold.quantize.power_terms import TermCode
 from spikefold.quantize.rounding import collapse
 from spikefold.quantize.widths import bits_for

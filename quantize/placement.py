@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from spikefold.data.errors import ChipError
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import INPUT, Connection, Int, Network
+from spikefold.quantize.fields import Int
+from spikefold.quantize.network import INPUT, Connection, Network
 from spikefold.quantize.power_terms import term_count
 from spikefold.quantize.resources import block_rams, core_memories, multipliers
 

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.network import Int
+from spikefold.quantize.fields import Int
 
 __all__ = ["TERMS_MAX", "TermCode", "nearest_terms", "power_terms", "term_count"]
 

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import DataError
-from spikefold.quantize.network import INPUT, Connection, Int, Network, Population, PspScale, Weights, signed_range
+from spikefold.quantize.fields import Int, signed_range
+from spikefold.quantize.network import INPUT, Connection, Network, Weights
+from spikefold.quantize.population import Population, PspScale
 from spikefold.quantize.trace import Trace
 from spikefold.quantize.widths import decayed, scaled
 from spikefold.quantize.windows import patches, pool

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import SPIKE_PAYLOAD_BITS, Network
+from spikefold.quantize.fields import SPIKE_PAYLOAD_BITS
+from spikefold.quantize.network import Network
 from spikefold.quantize.parameters import layer_parameters
 from spikefold.quantize.widths import address_bits, score_bits
 

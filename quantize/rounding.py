@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.network import Int
+from spikefold.quantize.fields import Int
 from spikefold.quantize.power_terms import nearest_terms
 
 __all__ = ["LeakCode", "collapse", "integer_gain", "integer_leak", "integer_threshold", "integer_weights", "to_int", "weight_error", "weight_steps"]

@@ -15,7 +15,9 @@ import numpy.typing as npt
 from spikefold.data.errors import NetworkError
 
 if TYPE_CHECKING:
-    from spikefold.quantize.network import Connection, Int, Network, Population, PspScale
+    from spikefold.quantize.fields import Int
+    from spikefold.quantize.network import Connection, Network
+    from spikefold.quantize.population import Population, PspScale
 
 __all__ = [
     "DECAY_BITS",

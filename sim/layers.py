@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.network import Connection, Int, Network, Population, PspScale, signed_range
+from spikefold.quantize.fields import Int, signed_range
+from spikefold.quantize.network import Connection, Network
 from spikefold.quantize.placement import CorePlan, plan_connection
+from spikefold.quantize.population import Population, PspScale
 from spikefold.sim import kernels
 
 __all__ = ["LayerRun", "Payloads", "Progress", "channels_first", "channels_last", "run_driven", "run_on_core"]

@@ -20,8 +20,9 @@ from spikefold.data.errors import DataError
 from spikefold.data.files import write_bytes
 from spikefold.quantize import float_evaluation, reference
 from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.fields import Int
 from spikefold.quantize.float_network import FloatNetwork
-from spikefold.quantize.network import Int, Network
+from spikefold.quantize.network import Network
 from spikefold.quantize.placement import beyond_cores
 from spikefold.quantize.trace import Comparison, Trace, compare
 from spikefold.sim.engine import Chip

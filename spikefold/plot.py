@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from spikefold.quantize.drift_report import DriftReport, LayerDrift, SpikeDrift
-from spikefold.quantize.network import Int, Network
+from spikefold.quantize.fields import Int
+from spikefold.quantize.network import Network
 
 __all__ = ["drift_svg", "evaluation_svg", "firing_svg", "search_svg"]
 

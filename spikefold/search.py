@@ -29,10 +29,11 @@ from spikefold.flow import Progress, batches
 from spikefold.plot import search_svg
 from spikefold.quantize import network_file
 from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.fields import Int
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.float_network import FloatNetwork
-from spikefold.quantize.fold import FoldResult, fold
-from spikefold.quantize.network import Int
+from spikefold.quantize.fold import fold
+from spikefold.quantize.fold_result import FoldResult
 from spikefold.sim.engine import Chip
 from spikefold.train.recipe import Recipe, parse_recipe
 from spikefold.train.run import load_data

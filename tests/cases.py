@@ -9,7 +9,8 @@ import numpy as np
 
 from spikefold.data.coding import InputCoding
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import Connection, Network, Population, Readout, Weights
+from spikefold.quantize.network import Connection, Network, Readout, Weights
+from spikefold.quantize.population import Population
 from spikefold.quantize.widths import bits_for, weighted_bounds
 from spikefold.quantize.windows import layer_shape
 from tests.random_networks import Case

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikefold.quantize.network import Connection, Network, Population
+from spikefold.quantize.network import Connection, Network
+from spikefold.quantize.population import Population
 from spikefold.quantize.trace import Trace
 
 __all__ = ["run"]

@@ -12,7 +12,9 @@ import numpy as np
 from spikefold.data.coding import InputCoding
 from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import Connection, Network, Population, Readout, Weights, signed_range
+from spikefold.quantize.fields import signed_range
+from spikefold.quantize.network import Connection, Network, Readout, Weights
+from spikefold.quantize.population import Population
 from spikefold.quantize.power_terms import nearest_terms
 from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
 from spikefold.quantize.windows import layer_shape, pool

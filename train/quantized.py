@@ -19,8 +19,11 @@ from torch.nn import functional
 
 from spikefold.data.coding import InputCoding
 from spikefold.quantize import reference
-from spikefold.quantize.fold import FoldResult, fold
-from spikefold.quantize.network import Connection, Int, Population
+from spikefold.quantize.fields import Int
+from spikefold.quantize.fold import fold
+from spikefold.quantize.fold_result import FoldResult
+from spikefold.quantize.network import Connection
+from spikefold.quantize.population import Population
 from spikefold.train import fused
 from spikefold.train.errors import TrainError
 from spikefold.train.export import read_network
@@ -128,8 +131,8 @@ class QuantizedNetwork(nn.Module):
                     f"layer {report.name!r} current: it takes {connection.current_bits} bits, and float32 holds {CURRENT_BITS_MAX}; "
                     "fewer weight_bits or inputs are needed to train it"
                 )
-            weight, counts = layer.synapses.weight, folded.counts[report.name]
-            count, drive = (torch.from_numpy(np.array(values)).to(weight) for values in (counts.current, counts.drive))
+            weight, units = layer.synapses.weight, folded.units[report.name]
+            count, drive = (torch.from_numpy(np.array(values)).to(weight) for values in (units.current, units.drive))
             integers.append(
                 _Integers(
                     connection=connection, population=population, payload=payload / layer.pool**2, count=count.expand(len(weight)),

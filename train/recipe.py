@@ -10,7 +10,8 @@ from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError
 from spikefold.data.info import DATASETS
 from spikefold.data.toml import parse_toml, read_toml_text
-from spikefold.quantize.network import INPUT, TIMESTEPS_MAX
+from spikefold.quantize.fields import TIMESTEPS_MAX
+from spikefold.quantize.network import INPUT
 from spikefold.quantize.windows import Shape
 from spikefold.train.architectures import CLASSES, expand_architecture, resolve_architecture
 from spikefold.train.errors import RecipeError

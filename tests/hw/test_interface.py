@@ -11,9 +11,9 @@ from spikefold.hw.generate import chip_verilog
 from spikefold.hw.interface import EVENT, IDLE, TICK, Interface, whole_bytes
 from spikefold.hw.stimulus import stimulus
 from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.fields import signed_range
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
-from spikefold.quantize.network import signed_range
 from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.hw.builds import build, run

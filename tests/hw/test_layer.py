@@ -7,7 +7,8 @@ from amaranth.lib import data
 
 from spikefold.hw.interface import Interface
 from spikefold.hw.layer import LayerConfig, event_layout
-from spikefold.quantize.network import Network, Population
+from spikefold.quantize.network import Network
+from spikefold.quantize.population import Population
 from tests.cases import single
 
 T, C = 3, 5

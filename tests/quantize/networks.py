@@ -6,7 +6,8 @@ import numpy as np
 
 from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
-from spikefold.quantize.network import Connection, Network, Population, Readout, Weights
+from spikefold.quantize.network import Connection, Network, Readout, Weights
+from spikefold.quantize.population import Population
 
 NEVER = 1 << 23
 

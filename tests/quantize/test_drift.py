@@ -14,7 +14,8 @@ from spikefold.quantize.drift_report import DriftReport
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
-from spikefold.quantize.network import Connection, Network, Population, Readout, Weights
+from spikefold.quantize.network import Connection, Network, Readout, Weights
+from spikefold.quantize.population import Population
 from spikefold.quantize.rounding import integer_weights, weight_steps
 from tests.float_networks import CELLS, Cell, random_events, random_float_network
 

@@ -10,7 +10,8 @@ from spikefold.data.errors import FoldError, NetworkError
 from spikefold.quantize import reference
 from spikefold.quantize.float_evaluation import drives, evaluate, neurons, over_channels, weighted
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork, Norm
-from spikefold.quantize.fold import FoldResult, fold
+from spikefold.quantize.fold import fold
+from spikefold.quantize.fold_result import FoldResult
 from spikefold.quantize.folded import evaluate_folded, folded_neurons
 from spikefold.quantize.network import Network
 from spikefold.quantize.power_terms import term_count
@@ -245,7 +246,7 @@ def test_counts_say_what_currents_and_drives_are():
         network = random_network(np.random.default_rng(seed), ("bn", "bntt", "none")[seed % 3], timesteps=5)
         events = random_events(np.random.default_rng(seed), network, 3)
         folded = fold(network, gain_bits=16)
-        layer, counts = network.layers[0], folded.counts["first"]
+        layer, counts = network.layers[0], folded.units["first"]
         current, _ = reference.currents(folded.network.connections[0], folded.network.weights[0], events.astype(np.int64))
         summed = weighted(layer, events / network.input.scale)
         # A gamma of 0 within the weights leaves nothing of them.

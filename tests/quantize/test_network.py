@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from spikefold.data.errors import NetworkError, SpikefoldError
-from spikefold.quantize.network import Connection, ExitRule, Network, Population, PspScale, Readout, State, Weights, signed_range
+from spikefold.quantize.fields import signed_range
+from spikefold.quantize.network import Connection, ExitRule, Network, Readout, Weights
+from spikefold.quantize.population import Population, PspScale, State
 from tests.cases import CASES
 
 BASE = next(case.network for case in CASES if case.name == "corners, padding 1, stride 2")

@@ -13,8 +13,9 @@ from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.float_evaluation import evaluate, psp_root
 from spikefold.quantize.float_network import LN_NORMS, FloatNetwork
 from spikefold.quantize.fold import fold
-from spikefold.quantize.network import Network, PspScale
+from spikefold.quantize.network import Network
 from spikefold.quantize.placement import place
+from spikefold.quantize.population import PspScale
 from spikefold.quantize.trace import compare
 from spikefold.quantize.widths import psp_bound
 from spikefold.sim import kernels

@@ -189,7 +189,7 @@ def test_calibration_takes_the_statistics_of_the_integers(norm: str):
     norms = [part for part in network.modules() if isinstance(part, CurrentNorm)]
     for i, (connection, population, part) in enumerate(zip(folded.network.connections, folded.network.populations, norms, strict=True)):
         current, _ = reference.currents(connection, folded.network.weights[i], payload)
-        summed = current * folded.counts[population.name].current[:, None, None]
+        summed = current * folded.units[population.name].current[:, None, None]
         axes = (0, 3, 4) if norm == "bntt" else (0, 1, 3, 4)
         assert np.allclose(part.running_mean.detach().numpy(), summed.mean(axes), atol=1e-5)
         assert np.allclose(part.running_var.numpy(), summed.var(axes), rtol=1e-4, atol=1e-5)
