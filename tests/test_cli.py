@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from spikefold.cli import main
 from spikefold.data.coding import InputCoding
 from spikefold.quantize import network_file
 from spikefold.quantize.float_file import save_float
@@ -22,6 +20,7 @@ from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.power_terms import term_count
 from spikefold.quantize.trace import Trace
+from tests.cli import ended_badly, spikefold
 
 VERBS = (
     "train", "evaluate", "compare", "reproduce", "import", "export", "quantize", "search", "drift", "count", "simulate", "generate", "verify",
@@ -52,23 +51,6 @@ epochs = 2
 batch_size = 256
 learning_rate = 0.1
 """
-
-
-def spikefold(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def ended_badly(result: Result, *words: str) -> None:
-    """Check for status 2, nothing on stdout, and one line of error that has the words."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    line = result.stderr.splitlines()[-1]
-    assert line.startswith("spikefold: ")
-    assert "Traceback" not in result.stderr
-    for word in words:
-        assert word in line
-    # A simulation says how much memory it takes before it starts.
-    assert all("of memory" in earlier for earlier in result.stderr.splitlines()[:-1])
 
 
 def float_digits() -> FloatNetwork:

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 from spikefold import flow
-from spikefold.cli import main
 from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import load_dataset
 from spikefold.quantize import network_file
@@ -18,18 +16,7 @@ from spikefold.quantize.counts import count
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
-
-
-def spikefold(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def ended_badly(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr, result.stderr
+from tests.cli import ended_badly, spikefold
 
 
 def digits() -> Network:

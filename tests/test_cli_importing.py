@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from spikefold.cli import main
 from spikefold.quantize.float_file import load_float
+from tests.cli import ended_badly, spikefold
 
 MODEL = """
 import snntorch
@@ -29,24 +28,12 @@ silent = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), snntorch.Leaky(beta=0.9,
 """
 
 
-def spikefold(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     pytest.importorskip("snntorch")
     path = tmp_path / "model.py"
     path.write_text(MODEL, encoding="utf-8")
     return path
-
-
-def ended_badly(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr, result.stderr
 
 
 def test_import_on_a_data_set(model: Path, tmp_path: Path) -> None:

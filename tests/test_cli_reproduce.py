@@ -4,21 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from spikefold.cli import main
 from spikefold.train.tables import list_tables
+from tests.cli import ended_badly, spikefold
 from tests.train.paper_tables import write_table
-
-
-def spikefold(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def ended_badly(result: Result, *words: str) -> None:
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 1
-    assert all(word in result.stderr for word in ("spikefold: ", *words))
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from spikefold.cli import main
+from tests.cli import ended_badly, spikefold
 from tests.test_cli import WITHOUT
 
 DIGITS = Path(__file__).parent.parent / "examples" / "models" / "digits"
 FEW = ("--trials", "5", "--samples", "40")
-
-
-def spikefold(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def ended_badly(result: Result, *words: str) -> None:
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert all(word in result.stderr for word in ("spikefold: ", *words)), result.stderr
 
 
 @pytest.fixture(scope="module")
