@@ -12,6 +12,9 @@ layer that is *normalised*. That is read off what the fold left: a connection wi
 changes over time. A bias that adds up, a leak in the schedules (form C), steps that differ by class and the responses that a readout of srm
 neurons sums up leave the same traces and count too; what went without a trace into weights and a readout's offset is not seen. What remains is
 a multiplication a neuron and timestep for each connection whose gain is not 1, and the memory of the schedules.
+
+PSP-LN and eq. 15 scale by a root over all that a layer receives. In floats that is a multiply-add a pooled input and timestep for the squares and
+one for the scaling. In integers a first pass takes two decays and a square for each, and the root multiplies every threshold and decrement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,8 +50,8 @@ class LayerCount:
     ``memory_bits`` (at the network's own widths, by what they hold) count weights that several layers share where they are used first.
 
     In one inference, whatever the input: ``dense`` operations; ``norm_operations``, the multiply-adds that a normalisation takes in floats;
-    ``gain_multiplications``; and ``gain_terms``, the shifts and additions that could take their place, as many for each as there are powers of
-    two in the connection's most complex gain.
+    ``gain_multiplications``; ``gain_terms``, the shifts and additions that could take their place, as many for each as there are powers of
+    two in the connection's most complex gain; and ``root_multiplications``, those of a first pass and by its root.
 
     Over all samples: the values ``sent``, and those of them that are not 0, ``nonzero``; ``effective_macs`` and ``effective_acs``;
     ``chip_operations``, one an event and synapse with pooled events one by one, and those of them that multiply, since they are on graded
@@ -65,6 +68,7 @@ class LayerCount:
     norm_operations: int
     gain_multiplications: int
     gain_terms: int
+    root_multiplications: int
     sent: int
     nonzero: int
     effective_macs: int
@@ -98,6 +102,7 @@ class LayerCount:
                 "float_multiply_adds": self.norm_operations,
                 "gain_multiplications": self.gain_multiplications,
                 "gain_terms": self.gain_terms,
+                "root_multiplications": self.root_multiplications,
                 "schedule_bits": {**schedules, "all": sum(schedules.values())},
             },
         }
@@ -178,12 +183,15 @@ def _layers(network: Network, work: Int, samples: int) -> Iterable[LayerCount]:
         if index == len(network.populations) - 1:
             stored += _array_bytes(network.readout)
         nonzero, macs, acs, operations, multiplied, updates = work[index].tolist()
+        # The first pass is over what the first connection brings.
+        passed = timesteps * int(np.prod(_pooled(network, incoming[0]))) if population.scale else 0
         yield LayerCount(
             name=population.name, neurons=population.size, weights=sum(tensor.size for tensor in first.values()),
             zero_weights=sum(int((tensor == 0).sum()) for tensor in first.values()), stored_bytes=stored, memory_bits=memory[population.name],
             dense=timesteps * sum(_dense_operations(network, c) for c in weighted),
-            norm_operations=every * _is_normalised(population, weighted),
+            norm_operations=2 * passed if population.scale else every * _is_normalised(population, weighted),
             gain_multiplications=every * len(scaled), gain_terms=every * sum(term_count(c.gain) for c in scaled),
+            root_multiplications=3 * passed + (population.threshold.size + population.decrement.size if population.scale else 0),
             sent=every * samples, nonzero=nonzero, effective_macs=macs, effective_acs=acs,
             chip_operations=operations, chip_macs=multiplied, membrane_updates=updates,
         )  # fmt: skip
@@ -235,9 +243,13 @@ def _effective_operations(network: Network, connection: Connection, payload: Int
 
 def _dense_operations(network: Network, connection: Connection) -> int:
     """Return a connection's operations on all inputs and all weights in a timestep; what a kernel sees of the padding is no input."""
-    shape = pooled_shape(network.source(connection).shape, connection.pool)
+    shape = _pooled(network, connection)
     synapses = np.ones_like(network.weights_of(connection).tensor, np.bool_)
     return int(_operations(connection, synapses, np.ones((1, 1, *shape), np.bool_))[0, 0])
+
+
+def _pooled(network: Network, connection: Connection) -> tuple[int, int, int]:
+    return pooled_shape(network.source(connection).shape, connection.pool)
 
 
 def _operations(connection: Connection, synapses: Bool, active: Bool) -> Int:

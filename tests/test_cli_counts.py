@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from spikefold import flow
+from spikefold.cli.counts import count_tables
+from spikefold.cli.output import show
 from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import load_dataset
 from spikefold.quantize import network_file
@@ -17,6 +19,7 @@ from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
 from tests.cli import ended_badly, spikefold
+from tests.float_networks import CELLS, random_events, random_float_network
 
 
 def digits() -> Network:
@@ -99,3 +102,16 @@ def test_bad_arguments_end_in_one_line(net: Path, tmp_path: Path) -> None:
 def test_the_verb_is_listed_and_has_examples() -> None:
     assert "  count " in spikefold("--help").output
     assert "Examples:\n    spikefold count " in spikefold("count", "--help").output
+
+
+@pytest.mark.parametrize("norm", ["psp-ln", "psp-bn"])
+def test_roots_have_a_row_and_a_column_where_there_are_some(norm: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = next(c for c in CELLS if (c.norm, c.topology, c.coding, c.reset) == (norm, "plain", "poisson", "exponential"))
+    rng = np.random.default_rng(3)
+    floats = random_float_network(rng, cell)
+    counted = count(fold(floats).network, [random_events(rng, floats, 1)])
+    show(count_tables({"data": "random", "split": "test", "accuracy": 1.0, **counted.to_dict()}, "net"), False)
+    shown = capsys.readouterr().out
+    roots = counted.total.root_multiplications
+    assert (roots > 0) == ("of PSP-LN" in shown) == ("by roots" in shown) == (norm == "psp-ln")
+    assert not roots or f"{roots:,}" in shown

@@ -1,7 +1,7 @@
 """The verb about what an inference takes: count."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,9 @@ def count_tables(document: dict[str, Any], title: str) -> Report:
         ("what remains: multiplications by gains", norm["gain_multiplications"]),
         ("or, in their place, shifts and additions", norm["gain_terms"]),
     ]
+    roots = {"root_multiplications": "for and by roots"} if norm["root_multiplications"] else {}
+    if roots:
+        rows.append(("of PSP-LN: multiplications of the first pass and by its root", norm["root_multiplications"]))
     report.table("what NeuroBench leaves out, of an inference", ("figure", "value"), rows)
     report.table(
         "layers: synaptic operations and updates of an inference",
@@ -106,8 +109,8 @@ def count_tables(document: dict[str, Any], title: str) -> Report:
     )
     report.table(
         "layers: what normalisation takes, and what remains of it",
-        ("layer", "in floats: multiply-adds", "by gains: multiplications", *(f"{name}: bits" for name in SCHEDULES.values())),
-        [_norm_row(layer["name"], layer["normalisation"]) for layer in layers],
+        ("layer", "in floats: multiply-adds", "by gains: multiplications", *roots.values(), *(f"{name}: bits" for name in SCHEDULES.values())),
+        [_norm_row(layer["name"], layer["normalisation"], roots) for layer in layers],
     )
     return report
 
@@ -119,8 +122,9 @@ def _layer_row(layer: dict[str, Any]) -> tuple[object, ...]:
     return layer["name"], layer["neurons"], found["ParameterCount"], *sparsity, *operations, chip["synaptic_operations"], found["MembraneUpdates"]
 
 
-def _norm_row(name: str, norm: dict[str, Any]) -> tuple[object, ...]:
-    return (name, norm["float_multiply_adds"], norm["gain_multiplications"], *(norm["schedule_bits"].get(kind, 0) for kind in SCHEDULES))
+def _norm_row(name: str, norm: dict[str, Any], roots: Iterable[str]) -> tuple[object, ...]:
+    operations = (norm[kind] for kind in ("float_multiply_adds", "gain_multiplications", *roots))
+    return (name, *operations, *(norm["schedule_bits"].get(kind, 0) for kind in SCHEDULES))
 
 
 def _or_none(value: float | None) -> object:

@@ -272,6 +272,26 @@ def test_a_folded_norm_is_seen():
     assert second.norm_operations == second.gain_multiplications == 0
 
 
+@pytest.mark.parametrize("topology", ["plain", "pooled", "hybrid"])
+def test_the_first_pass_of_psp_ln_is_counted(topology: str):
+    cell = next(c for c in CELLS if (c.norm, c.topology, c.coding, c.reset) == ("psp-ln", topology, "poisson", "exponential"))
+    rng, seen = np.random.default_rng(3), 0
+    floats = random_float_network(rng, cell)
+    net = fold(floats).network
+    for i, (found, population) in enumerate(zip(count(net, [random_events(rng, floats, 1)]).layers, net.populations, strict=True)):
+        if not population.scale:
+            assert found.root_multiplications == 0
+            continue
+        (connection,) = net.into(i)
+        received, multiplications = pooled_payload(np.zeros(net.source(connection).shape, np.int64), connection.pool), 0
+        for _ in np.ndindex(net.timesteps, *received.shape):
+            multiplications += len(("psp", "rise", "square"))
+        seen += multiplications
+        assert found.root_multiplications == multiplications + population.threshold.size + population.decrement.size
+        assert found.norm_operations == 2 * net.timesteps * received.size
+    assert seen > 0
+
+
 def test_the_total_is_the_sum_of_the_layers():
     case = random_case(2, small=True, layers=3, timesteps=3)
     found = count(case.network, [case.events])
