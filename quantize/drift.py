@@ -18,11 +18,12 @@ from spikefold.data.errors import DataError, NetworkError
 from spikefold.quantize.drift_report import DriftReport, LayerDrift, Range, SpikeDrift
 from spikefold.quantize.fields import GRADED_BITS_MAX, Int
 from spikefold.quantize.float_evaluation import evaluate
-from spikefold.quantize.float_network import Float, FloatLayer, FloatNetwork
+from spikefold.quantize.float_network import LN_NORMS, Float, FloatLayer, FloatNetwork
+from spikefold.quantize.folded_layer import response_height
 from spikefold.quantize.network import INPUT, Connection, Network
 from spikefold.quantize.parameters import Parameter
 from spikefold.quantize.population import Population
-from spikefold.quantize.reference import Lif, Srm, check_events, currents, run_population
+from spikefold.quantize.reference import Lif, Srm, check_events, currents, psp_root, run_population
 from spikefold.quantize.schedules import fold_schedules
 from spikefold.quantize.windows import Shape
 
@@ -106,10 +107,8 @@ def check_pair(network: FloatNetwork, integer: Network) -> None:
 def _check_layer(network: FloatNetwork, i: int, integer: Network, index: int, shape: Shape) -> None:
     """Hold the population ``index`` of ``integer``, and its weights, against layer ``i`` of ``network``."""
     layer, population = network.layers[i], integer.populations[index]
-    if population.scale:
-        raise NetworkError(
-            f"layer {layer.name!r} norm: {layer.norm.kind}; its potentials are times each sample's root, which the drift report does not follow"
-        )
+    if population.scale and layer.norm.kind not in LN_NORMS:
+        raise NetworkError(f"layer {layer.name!r} scale: one; the float network has {layer.norm.kind} there, and must be what was folded")
     integrates = i == len(network.layers) - 1 and network.readout == "potential"
     graded = layer.neuron == "relu" or population.name != layer.name
     expected: dict[str, object] = {"shape": shape, "neuron": "linear" if graded else "lif" if integrates else layer.neuron}
@@ -135,10 +134,14 @@ def _layer_of(population: Population, names: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Run:
-    """What a population did: potentials before the reset and payloads, int64 [N, T, C, H, W] both, and the values that its parts took."""
+    """What a population did: potentials before the reset and payloads, int64 [N, T, C, H, W] both, and the values that its parts took.
+
+    ``root`` [N, 1, 1, 1, 1] is what a scaled population's potentials are times.
+    """
 
     summed: Int
     payload: Int
+    root: Int | None
     clamps: int
     ranges: tuple[Range, ...]
 
@@ -161,7 +164,9 @@ def _execute(network: Network, index: int, payloads: Mapping[str, Int], part: st
         seen[f"{connection.kind} current from {connection.source}"] = current, connection.current_bits
     # Neurons that keep nothing and reset nothing show the drive itself.
     drives = run_population(incoming, _linear(population))[1]
-    neurons: Lif | Srm = Srm(population, drives[:, 0].shape) if population.neuron == "srm" else Lif(population, drives[:, 0].shape)
+    first = network.into(index)[0]
+    roots = [psp_root(scale, first, payloads[first.source]) for scale in population.scale]
+    neurons: Lif | Srm = Srm(population, drives[:, 0].shape, *roots) if population.neuron == "srm" else Lif(population, drives[:, 0].shape)
     unreset = None if population.neuron == "srm" or population.reset == "none" else Lif(replace(population, reset="none"), drives[:, 0].shape)
     summed, stored, fired = np.empty_like(drives), np.empty_like(drives), np.empty(drives.shape, np.bool_)
     states = {f"state {state.name}": (np.empty_like(drives), state.bits) for state in population.states}
@@ -180,6 +185,7 @@ def _execute(network: Network, index: int, payloads: Mapping[str, Int], part: st
     return _Run(
         summed=summed,
         payload=np.where(fired, stored, 0) if population.output == "graded" else fired.astype(np.int64),
+        root=roots[0].reshape(-1, 1, 1, 1, 1) if roots else None,
         clamps=clamps,
         ranges=tuple(Range(part=name, least=int(v.min()), greatest=int(v.max()), bits=bits) for name, (v, bits) in parts.items()),
     )
@@ -204,10 +210,12 @@ def _sent(population: Population, spikes: Bool, u: Float) -> Int:
 class _Tally:
     """Adds up what a layer does in batch after batch."""
 
-    def __init__(self, layer: FloatLayer, population: Population, shift: Float, timesteps: int) -> None:
+    def __init__(self, layer: FloatLayer, population: Population, shift: Float, timesteps: int, value: float) -> None:
         self.layer, self.population, self.timesteps = layer, population, timesteps
         self.relu, self.fires = layer.neuron == "relu", layer.neuron != "relu" and layer.reset != "none"
         self.factor, self.bias = _unfolding(layer, population, shift, timesteps)
+        # What a root of 1 means.
+        self.root = response_height(layer, value) / 2.0 ** population.scale[0].payload_shift if population.scale else 1.0
         # A threshold of 0 measures nothing.
         self.by_threshold = self.fires and bool(layer.threshold.all())
         self.reference = np.abs(layer.threshold)[:, None, None] if self.by_threshold else np.ones((1, 1, 1))
@@ -238,7 +246,8 @@ class _Tally:
         value = np.maximum(u, 0) if self.relu else u
         compared = self._compared(np.zeros_like(spikes))
         for sums, run in ((self.squares, total), (self.own_squares, own)):
-            restored = (run.payload if self.relu else run.summed) * self.factor + self.bias
+            root = 1 if run.root is None else run.root * self.root
+            restored = (run.payload if self.relu else run.summed) * self.factor / root + self.bias
             clean = self._compared(spikes != run.spikes) if self.fires else compared
             _add_squares(sums, (restored - value) / self.reference, clean)
         _add_squares(self.size, value, compared)
@@ -294,11 +303,13 @@ def _unfolding(layer: FloatLayer, population: Population, shift: Float, timestep
 def _tallies(network: FloatNetwork, integer: Network) -> Iterator[_Tally]:
     """Yield a tally a layer."""
     populations, shifts = {p.name: p for p in integer.populations}, dict[str, Float]()
+    value = 1 / network.input.scale
     for layer in network.layers:
         # The bias in the drive that an earlier layer adds, as the fold has it.
         inherited = shifts[layer.add] if layer.add and layer.add_from == "drive" else np.zeros((1, 1))
         shifts[layer.name] = layer.drive_shift + inherited
-        yield _Tally(layer, populations[layer.name], inherited, network.timesteps)
+        yield _Tally(layer, populations[layer.name], inherited, network.timesteps, value)
+        value = float(populations[layer.name].unit[0]) if layer.neuron == "relu" else 1.0
 
 
 def memory_bits(network: Network, layers: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -189,14 +189,18 @@ class Divisor:
         return PspScale(about=self.about, decay=self.decay, payload_shift=self.payload_shift, floor=self.floor, shift=shift)
 
 
+def response_height(layer: FloatLayer, value: float) -> float:
+    """Return what a count in the first state of the kernel means that a pooled payload passes, where a payload of 1 means ``value``."""
+    return float(np.e / layer.tau_s * value / layer.pool**2)
+
+
 def divisor_of(layer: FloatLayer, source: Source, options: FoldOptions) -> Divisor:
     """Return the divisor of a layer normalised by PSP-LN, whose potentials have as many fraction bits as their proof leaves."""
     decay = round(np.exp(-1 / layer.tau_s) * (1 << DECAY_BITS))
-    height = np.e / layer.tau_s * source.value / layer.pool**2
     lags = np.arange(options.timesteps) / layer.tau_s
     reach = max(-source.least, source.most, 1 << (source.payload_bits - 1)) * layer.pool**2 * float((lags * np.exp(-lags) * layer.tau_s).sum() + 1)
     payload_shift = int(np.clip(np.floor(np.log2(PSP_REACH / reach)), 0, PSP_BITS_MAX))
-    value = height / 2.0**payload_shift
+    value = response_height(layer, source.value) / 2.0**payload_shift
     about: Literal["zero", "mean"] = "zero" if layer.norm.kind == "psp-ln" else "mean"
     floor = int(to_int(np.array(layer.norm.eps / value**2)))
     return Divisor(about=about, decay=decay, payload_shift=payload_shift, floor=max(1, floor), value=value)

@@ -151,12 +151,11 @@ def test_memory_is_that_of_weights_schedules_and_neurons() -> None:
     }  # fmt: skip
 
 
-FOLLOWED = [cell for cell in CELLS if cell.norm not in LN_NORMS]
-
-
 def cells() -> list[Cell]:
     """A few of every kind of neurons, norm, reset, coding and topology that fold."""
-    return [cell for cell in FOLLOWED[::17] if not (cell.norm.startswith("psp") and cell.topology == "backres")]
+    shared = [cell for cell in CELLS if cell.norm.startswith("psp") and cell.topology == "backres"]
+    added = [cell for cell in CELLS if cell.norm in LN_NORMS and cell.topology == "residual"]
+    return [cell for cell in CELLS if cell not in shared + added][::17]
 
 
 def folded(cell: Cell, seed: int, samples: int = 3, **options: Any) -> tuple[FloatNetwork, Network, np.ndarray]:
@@ -189,14 +188,34 @@ def test_every_kind_of_network_is_run_as_the_reference_runs_it(cell: Cell) -> No
 
 def test_the_cells_have_every_kind() -> None:
     for part in ("norm", "neuron", "reset", "coding", "topology"):
-        assert {getattr(cell, part) for cell in cells()} == {getattr(cell, part) for cell in FOLLOWED}
+        assert {getattr(cell, part) for cell in cells()} == {getattr(cell, part) for cell in CELLS}
 
 
-def test_potentials_in_a_unit_of_each_samples_own_are_refused() -> None:
+def test_a_scale_that_nothing_was_normalised_by_is_refused() -> None:
     network, integer, _ = folded(next(cell for cell in CELLS if (cell.norm, cell.topology) == ("psp-ln", "plain")), 2)
-    text = r"^layer 'layer0' norm: psp-ln; its potentials are times each sample's root, which the drift report does not follow$"
-    with pytest.raises(NetworkError, match=text):
-        check_pair(network, integer)
+    norm = network.layers[0].norm
+    other = replace(network, layers=(replace(network.layers[0], norm=replace(norm, kind="psp-bn")), *network.layers[1:]))
+    with pytest.raises(NetworkError, match=r"^layer 'layer0' scale: one; the float network has psp-bn there, and must be what was folded$"):
+        check_pair(other, integer)
+
+
+@pytest.mark.parametrize("norm", LN_NORMS)
+@pytest.mark.parametrize("topology", ["plain", "pooled", "hybrid"])
+def test_potentials_are_divided_by_each_samples_root(norm: str, topology: str) -> None:
+    """Samples with few spikes and with many, whose roots differ."""
+    compared = 0
+    for cell in CELLS:
+        if (cell.norm, cell.topology, cell.coding) != (norm, topology, "poisson"):
+            continue
+        network, integer, events = folded(cell, 1, samples=4)
+        events[::2, ::2] = 0
+        report = drift(network, integer, [events])
+        alone = [drift(network, integer, [events[i : i + 1]]) for i in range(len(events))]
+        for i, layer in enumerate(report.layers[:-1]):
+            assert layer.own_potential_error < 0.02, (str(cell), layer.name)
+            assert all(one.layers[i].own_potential_error < 0.05 for one in alone), (str(cell), layer.name)
+            compared += 1
+    assert compared >= 4
 
 
 @pytest.mark.parametrize(
