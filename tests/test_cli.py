@@ -213,6 +213,7 @@ def test_quantize_takes_the_widths_of_a_run_that_was_trained_through_the_fold(ru
     assert max(term_count(connection.gain) for connection in network.connections) > 1
     ended_badly(spikefold("evaluate", folder), "quantized: it was trained through the fold, for its integer network alone; quantize it")
     ended_badly(spikefold("quantize", folder, "--out", out, "--force", "--calibrate", "5"), "calibration: no layer is normalised by psp-ln")
+    ended_badly(spikefold("quantize", folder, "--out", out, "--force", "--data-dir", tmp_path), "--data-dir", "it is for --calibrate")
 
 
 def test_quantize_replaces_neither_its_input_nor_a_folder(files: Path, run: Path, tmp_path: Path) -> None:

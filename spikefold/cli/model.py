@@ -114,6 +114,8 @@ def quantize(
             raise DataError(f"{path}: it is the float network to fold, which is not replaced; choose another name")
         if path.exists() and not force:
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
+    if data_dir is not None and calibrate is None:
+        raise DataError(f"--data-dir {data_dir}: it is for --calibrate, which alone reads samples")
     given = {"weight_bits": dict(weight_bits) or None, "gain_bits": gain_bits, "gain_terms": gain_terms, "form": form}
     widths = trained_widths(run) | {name: value for name, value in given.items() if value is not None}
     network = read_run(run)
