@@ -238,16 +238,18 @@ class _Folder:
         shift = layer.drive_shift if inherited is None else layer.drive_shift + inherited
         if layer.neuron == "relu" or layer.name in self.tapped:
             return self._fold_drive(layer, shape, schedules, leak, added, shift, reason, options)
-        stored, steps, current = self._weights(layer, schedules, leak, options)
+        stored, steps, current = self._weights(layer, schedules, leak, options, None if added is None else schedules.added * added.value)
         incoming = [weighted(layer, layer.name, self.source, stored, steps.gain, steps.exponent, options)]
         if added is not None:
             incoming.append(identity(layer.name, added, schedules.added * added.value / steps.potential, options))
         divisor = divisor_of(layer, self.source, options) if layer.norm.kind in LN_NORMS and schedules.decays else None
         population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options, divisor)
+        # What the bias adds up to is no part of the potential, and belongs to a readout's score.
+        bias = schedules.bias[-1] / schedules.scale[-1] if layer.reset == "none" else np.zeros(shape[0])
         return _FoldedLayer(
             stored=stored, units=_units(incoming[0], population, schedules, current),
             connections=tuple(one.connection for one in incoming), populations=(population,), sends=_spikes(layer.name), drive=None,
-            offset=in_counts(layer, "bias", -schedules.load[-1], steps.potential) if layer.reset == "none" else np.zeros(shape[0]),
+            offset=in_counts(layer, "bias", bias, steps.potential),
             report=self._report(layer, schedules, leak, stored, incoming, population, proven, reason, options),
         )  # fmt: skip
 
@@ -271,8 +273,9 @@ class _Folder:
                 stored=stored, units=units, connections=connections, populations=populations, sends=sends, drive=None,
                 offset=np.zeros(shape[0]), report=report,
             )  # fmt: skip
-        steps = choose_steps(layer, np.zeros((shape[0], 1)), schedules.added + np.zeros(shape[0]), leak, options)
-        incoming = [identity(layer.name, sends, schedules.added * sends.value / steps.potential, options)]
+        gain = schedules.added * sends.value + np.zeros(shape[0])
+        steps = choose_steps(layer, np.zeros((shape[0], 1)), gain, leak, options, added=gain)
+        incoming = [identity(layer.name, sends, gain / steps.potential, options)]
         divisor = divisor_of(layer, self.source, options) if layer.norm.kind in LN_NORMS and schedules.decays else None
         population, proven = neurons(layer, shape, schedules, steps.potential, leak, incoming, options, divisor)
         return _FoldedLayer(
@@ -314,14 +317,19 @@ class _Folder:
         check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
         return np.asarray(weights)
 
-    def _weights(self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, options: FoldOptions) -> tuple[StoredWeights, Steps, Float]:
-        """Return a layer's weights in counts, the steps of its potential, and what a count of the current is (:class:`CountUnits`)."""
+    def _weights(
+        self, layer: FloatLayer, schedules: Schedules, leak: LeakCode, options: FoldOptions, added: Float | None
+    ) -> tuple[StoredWeights, Steps, Float]:  # fmt: skip
+        """Return a layer's weights in counts, the steps of its potential, and what a count of the current is (:class:`CountUnits`).
+
+        ``added`` [T or 1, C or 1] is what a payload of 1 adds that comes from an earlier layer.
+        """
         gain: Float | None = schedules.gain
         if layer.name in self.sharing:
             stored = self._stored(layer, options)
             unit = stored.steps * (self.source.value / layer.pool**2)
-            steps = choose_steps(layer, layer.weights, None if (schedules.gain == 1).all() else gain, leak, options, unit=unit)
-            check_steps(layer, steps)
+            steps = choose_steps(layer, layer.weights, None if (schedules.gain == 1).all() else gain, leak, options, unit=unit, added=added)
+            check_steps(layer, steps, leak)
             return stored, steps, unit
         weights = self._scaled(layer)
         inside = np.ones(1)
@@ -332,8 +340,8 @@ class _Folder:
                 weights = weights * schedules.gain[0].reshape(-1, *(1,) * (weights.ndim - 1))
             check_finite(layer, "weights", weights, "smaller weights or gamma, or a larger input scale,")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            steps = choose_steps(layer, weights, gain, leak, options)
-        check_steps(layer, steps)
+            steps = choose_steps(layer, weights, gain, leak, options, added=added)
+        check_steps(layer, steps, leak)
         return StoredWeights.of(layer.name, weights, steps.weight, options.weight_bits), steps, steps.weight / inside
 
     def _report(

@@ -1,5 +1,6 @@
 """One folded layer in integers: its connections with their gains, its population with its schedules, and their proven widths."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from spikefold.quantize.population import Population, PspScale, State
 from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_threshold, integer_weights, to_int, weight_steps
 from spikefold.quantize.schedules import Schedules
 from spikefold.quantize.steps import counted
-from spikefold.quantize.widths import DECAY_BITS, PSP_BITS_MAX, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
+from spikefold.quantize.widths import DECAY_BITS, FLOOR_MAX, PSP_BITS_MAX, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
 from spikefold.quantize.windows import Shape
 
 __all__ = ["Divisor", "Incoming", "Source", "StoredWeights", "divisor_of", "graded_population", "identity", "neurons", "store_shared", "weighted"]
@@ -25,6 +26,8 @@ Float = npt.NDArray[np.float64]
 NEVER = 1 << 40
 SCALED_MAX = 1 << 14
 """The largest threshold or decrement that PSP-LN's root is to multiply: a rounding of less than 0.01 %."""
+STEP_GROWTH = 1.125
+"""How much coarser the step of a sent drive becomes until what rounding adds to its proven range fits."""
 PSP_REACH = 1 << 20
 """The largest potential that PSP-LN squares, where a payload's own bits leave the choice."""
 
@@ -92,7 +95,7 @@ def weighted(
     if gain is None:
         counts, shift, error = np.full((1, 1), 1 << exponent, np.int64), 0, 0.0
     else:
-        counts, shift, error = integer_gain(gain, options.gain_bits, options.gain_terms)
+        counts, shift, error = rounded_gain(target, gain, options)
     low, high = weighted_bounds(stored.tensor, layer.pool, source.least, source.most)
     current_bits = bits_for(int(low.min()), int(high.max()))
     if current_bits > CURRENT_BITS_MAX:
@@ -109,12 +112,21 @@ def weighted(
 
 def identity(target: str, source: Source, gain: Float, options: FoldOptions) -> Incoming:
     """Return the connection that adds each payload of ``source`` to the neuron in its place; ``gain`` [T or 1, C or 1] is in counts."""
-    counts, shift, error = integer_gain(gain, options.gain_bits, options.gain_terms)
+    counts, shift, error = rounded_gain(target, gain, options)
     connection = Connection(
         source=source.name, target=target, kind="identity", weights="", payload_bits=source.payload_bits,
         current_bits=bits_for(source.least, source.most), gain=collapse(counts), gain_shift=np.full((1, 1), shift),
     )  # fmt: skip
     return Incoming(connection=connection, low=np.array([source.least]), high=np.array([source.most]), gain_error=error)
+
+
+def rounded_gain(target: str, gain: Float, options: FoldOptions) -> tuple[Int, int, float]:
+    """Return :func:`integer_gain` of what must fit the bits of gains; steps are chosen so that it does."""
+    most, largest = (1 << (options.gain_bits - 1)) - 1, float(np.abs(gain).max())
+    # Quotients of float64 may pass it by their own rounding.
+    if largest > most * (1 + 1e-9):
+        raise FoldError(f"layer {target!r} gain: the largest takes {largest:.6g} counts, and {options.gain_bits} gain_bits hold {most}; use more")
+    return integer_gain(gain, options.gain_bits, options.gain_terms)
 
 
 def in_counts(layer: FloatLayer, name: str, values: Float, step: Float) -> Float:
@@ -148,15 +160,21 @@ def graded_population(
     if shift is not None:
         reach = reach + np.abs(shift)
     check_finite(layer, "drive", reach, "smaller weights, gamma or bias")
-    # Room is left for what rounding adds, of the gains and of their products.
-    counts = ((1 << (bits - 1)) - 3) * (1 - 2.0 ** (2 - options.gain_bits))
+    # Room is left for what rounding adds, of the gains and of their products; where it is not enough, the step grows until it is.
+    counts = max(1, (1 << (bits - 1)) - 3) * max(0.5, 1 - 2.0 ** (2 - options.gain_bits))
     value = float(reach.max()) / counts if reach.any() else 1.0
-    incoming = [weighted(layer, name, source, stored, layer.drive_scale * unit / value, 0, options)]
-    if added is not None:
-        incoming.append(identity(name, added, np.full((1, 1), added.value / value), options))
-    load = np.zeros((1, 1), np.int64) if shift is None else collapse(to_int(in_counts(layer, "bias", shift, np.full(1, value))))
-    low, high = zip(*(summed_bounds(incoming, load, t) for t in range(options.timesteps)), strict=True)
-    proven = bits_for(min(low), max(high))
+    own = layer.drive_scale * unit
+    value = max(value, max(float(np.abs(own).max()), 0.0 if added is None else added.value) / ((1 << (options.gain_bits - 1)) - 1))
+    while True:
+        incoming = [weighted(layer, name, source, stored, own / value, 0, options)]
+        if added is not None:
+            incoming.append(identity(name, added, np.full((1, 1), added.value / value), options))
+        load = np.zeros((1, 1), np.int64) if shift is None else collapse(to_int(in_counts(layer, "bias", shift, np.full(1, value))))
+        low, high = zip(*(summed_bounds(incoming, load, t) for t in range(options.timesteps)), strict=True)
+        proven = bits_for(min(low), max(high))
+        if proven <= bits:
+            break
+        value *= STEP_GROWTH
     threshold = np.ones((1, 1), np.int64) if relu else np.full((1, 1), signed_range(proven + 1)[0])
     population = Population(
         name=name, shape=shape, neuron="linear", output="graded", reset="none", leak_kind="none", threshold=threshold, load=load,
@@ -199,11 +217,17 @@ def divisor_of(layer: FloatLayer, source: Source, options: FoldOptions) -> Divis
     decay = round(np.exp(-1 / layer.tau_s) * (1 << DECAY_BITS))
     lags = np.arange(options.timesteps) / layer.tau_s
     reach = max(-source.least, source.most, 1 << (source.payload_bits - 1)) * layer.pool**2 * float((lags * np.exp(-lags) * layer.tau_s).sum() + 1)
-    payload_shift = int(np.clip(np.floor(np.log2(PSP_REACH / reach)), 0, PSP_BITS_MAX))
-    value = response_height(layer, source.value) / 2.0**payload_shift
     about: Literal["zero", "mean"] = "zero" if layer.norm.kind == "psp-ln" else "mean"
-    floor = int(to_int(np.array(layer.norm.eps / value**2)))
-    return Divisor(about=about, decay=decay, payload_shift=payload_shift, floor=max(1, floor), value=value)
+    payload_shift = int(np.clip(np.floor(np.log2(PSP_REACH / reach)), 0, PSP_BITS_MAX))
+    height = response_height(layer, source.value)
+    while (floor := round(layer.norm.eps / (height / 2.0**payload_shift) ** 2)) > FLOOR_MAX and payload_shift:
+        payload_shift -= 1
+    if floor > FLOOR_MAX:
+        raise FoldError(
+            f"layer {layer.name!r} norm: what {layer.norm.kind} adds to the mean square, {layer.norm.eps:g}, takes {floor:.3g} counts, "
+            f"and {FLOOR_MAX} fit; train with a smaller lam or tau_s"
+        )
+    return Divisor(about=about, decay=decay, payload_shift=payload_shift, floor=max(1, floor), value=height / 2.0**payload_shift)
 
 
 def neurons(
@@ -220,12 +244,20 @@ def neurons(
         wanted = in_counts(layer, "threshold", s.threshold, step), in_counts(layer, "decrement", s.decrement, step)
         scale = (divisor.scale(max(float(np.abs(values).max()) for values in wanted)),)
         threshold, decrement = (to_int(values * divisor.value * 2.0 ** scale[0].shift) for values in wanted)
+        resolved = float((np.abs(layer.threshold) / step).min()) * divisor.value * math.isqrt(divisor.floor)
+        if 0 < resolved < 0.5:
+            raise FoldError(
+                f"layer {layer.name!r} threshold: {resolved:.2g} counts for a sample without spikes, whose root is the least; "
+                "use more weight_bits or gain_bits, or train with a larger lam"
+            )
     elif layer.reset != "none":
         threshold = integer_threshold(in_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold)
         decrement = to_int(in_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else decrement
     load = to_int(in_counts(layer, "load", s.load, step)) if layer.reset == "hard" else np.zeros((1, 1), np.int64)
-    # Scaled thresholds are fractions, which need their bits whatever the potentials need.
+    # Scaled thresholds are fractions, and spikes of srm neurons kick a state: both need their bits whatever the potentials need.
     least = SCALED_MAX.bit_length() if scale else 2
+    if s.decays:
+        least = max(least, bits_for(int(decrement.min()), int(decrement.max())) - 1)
     bounds = [one.bounds for one in incoming]
 
     def build(bits: int, saturate: bool, states: tuple[State, ...]) -> Population:
@@ -251,7 +283,9 @@ def neurons(
     if clipped and proven == POTENTIAL_BITS_MAX:
         proven += 1  # A load beyond the widest potential can be reached, so the proof does not hold.
     if options.saturate_bits is not None and proven > options.saturate_bits:
-        return build(max(options.saturate_bits, least), True, states), proven
+        if options.saturate_bits < least:
+            raise FoldError(f"layer {layer.name!r} saturate_bits: {options.saturate_bits}; the decrement of its neurons takes {least} bits")
+        return build(options.saturate_bits, True, states), proven
     if proven > POTENTIAL_BITS_MAX:
         form = "form B or " if s.form == "C" else ""
         raise FoldError(

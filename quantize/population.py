@@ -20,7 +20,7 @@ from spikefold.quantize.fields import (
     signed_range,
     within,
 )
-from spikefold.quantize.widths import DECAY_BITS, PSP_BITS_MAX
+from spikefold.quantize.widths import DECAY_BITS, FLOOR_MAX, PSP_BITS_MAX
 
 __all__ = ["SRM_STATES", "Population", "PspScale", "State"]
 
@@ -62,7 +62,7 @@ class PspScale:
         one_of(self.about, ("zero", "mean"), "scale about")
         within(self.decay, 0, 1 << DECAY_BITS, "scale decay")
         within(self.payload_shift, 0, PSP_BITS_MAX, "scale payload_shift")
-        within(self.floor, 1, 1 << (2 * PSP_BITS_MAX), "scale floor")
+        within(self.floor, 1, FLOOR_MAX, "scale floor")
         within(self.shift, 0, SHIFT_MAX, "scale shift")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError
-from spikefold.quantize.float_network import FloatLayer
+from spikefold.quantize.float_network import LN_NORMS, FloatLayer
 from spikefold.quantize.fold_options import FoldOptions
 from spikefold.quantize.rounding import LeakCode, integer_gain, weight_steps
 
@@ -47,30 +47,40 @@ def counted(steps: Float) -> Float:
     return np.where(steps > 0, steps, 1.0)
 
 
-def choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, options: FoldOptions, unit: Float | None = None) -> Steps:
+def choose_steps(
+    layer: FloatLayer, weights: Float, gain: Float | None, leak: LeakCode, options: FoldOptions, *, unit: Float | None = None,
+    added: Float | None = None,
+) -> Steps:  # fmt: skip
     """Choose the steps of weights and potential; ``gain`` is None where it is already in the weights, or 1.
 
-    ``unit`` [C] is the step of weights that are in counts already.
+    ``unit`` [C] is the step of weights that are in counts already. ``added`` [T or 1, C or 1] is what a payload of 1 adds that comes from an
+    earlier layer: its gain, too, must fit the bits of gains.
     """
     steps = weight_steps(weights, options.weight_bits) if unit is None else unit
+    finest = 0.0 if added is None else float(np.abs(added).max()) / _most(options)
     if layer.reset == "none":
         ones = np.ones((1, len(steps)))
-        return _readout_steps(weights, steps, gain if unit is None or gain is not None else ones, leak, options, stored=unit is not None)
-    reference = np.broadcast_to(np.abs(layer.threshold), steps.shape)
+        return _readout_steps(weights, steps, gain if unit is None or gain is not None else ones, leak, options, finest, stored=unit is not None)
+    # Of PSP-LN, what must be resolved is the threshold of a sample whose root is the least.
+    reference = np.broadcast_to(np.abs(layer.threshold) * (np.sqrt(layer.norm.eps) if layer.norm.kind in LN_NORMS else 1.0), steps.shape)
     if gain is not None:
         largest = np.abs(gain).max(0)
         step = np.where(steps > 0, steps, 1.0)
-        potential = np.where(steps * largest > 0, steps * largest, 1.0)
+        # Without a threshold, weights and what is added say what is worth a count.
+        alone = 1.0 if added is None or not added.any() else float(np.abs(added[added != 0]).min())
+        potential = np.where(steps * largest > 0, steps * largest, alone)
         needed = max(THRESHOLD_COUNTS, STUCK_PART * leak.stuck)
         ranged = np.clip(steps * largest, reference / max(THRESHOLD_COUNTS_MOST, needed), reference / needed)
         potential = np.where(reference > 0, ranged, potential)
         # The gain from one count of the current to counts of the potential must fit its bits.
-        potential = np.maximum(potential, steps * largest / ((1 << (options.gain_bits - 1)) - 1))
+        potential = np.maximum(np.maximum(potential, finest), steps * largest / _most(options))
         if options.gain_terms:
             # A channel's own constant costs nothing: the coarser step is the one whose gains lie nearest to powers of two.
             potential = potential * _stretch(gain * step / potential, -1, options)
         return Steps(weight=step, potential=potential, gain=gain * step / potential, exponent=0)
     if not reference.any():
+        if finest > counted(steps).min():
+            return choose_steps(layer, weights, np.ones((1, len(steps))), leak, options, unit=unit, added=added)
         return Steps(weight=counted(steps), potential=counted(steps), gain=None, exponent=0)
     reference = np.where(reference > 0, reference, reference[reference > 0].mean())
     if unit is None:
@@ -81,14 +91,21 @@ def choose_steps(layer: FloatLayer, weights: Float, gain: Float | None, leak: Le
         if layer.reset == "soft" and options.weight_bits >= 6:
             # A decrement that is a whole number of steps does not drift from spike to spike; the weights round to the new step.
             steps = np.where(counts >= SNAPPED_COUNTS, subtracted / np.maximum(counts, 1), steps)
+    if finest > steps.min():
+        # No power of two takes a count of the current to a count that coarse.
+        return choose_steps(layer, weights, np.ones((1, len(steps))), leak, options, unit=unit, added=added)
     needed = max(UNIT_GAIN_COUNTS, STUCK_PART * leak.stuck)
     counts = reference / steps
     exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), options.gain_bits)
+    if finest:
+        exponent = min(exponent, int(np.log2(steps.min() / finest)))
     return Steps(weight=steps, potential=steps / 2.0**exponent, gain=None, exponent=exponent)
 
 
-def _readout_steps(weights: Float, steps: Float, gain: Float | None, leak: LeakCode, options: FoldOptions, *, stored: bool) -> Steps:
-    """Choose steps for an integrating readout: one step of the potential for all classes, so that scores compare.
+def _readout_steps(
+    weights: Float, steps: Float, gain: Float | None, leak: LeakCode, options: FoldOptions, finest: float, *, stored: bool
+) -> Steps:  # fmt: skip
+    """Choose steps for an integrating readout: one step of the potential, at least ``finest``, for all classes, so that scores compare.
 
     Weights that are ``stored`` keep their steps.
     """
@@ -96,21 +113,27 @@ def _readout_steps(weights: Float, steps: Float, gain: Float | None, leak: LeakC
     used = effective[effective > 0]
     if used.size == 0:
         ones = np.ones(len(steps))
-        return Steps(weight=ones, potential=ones, gain=None if gain is None else gain * 0, exponent=0)
+        return Steps(weight=ones, potential=ones if not finest else ones * finest, gain=None if gain is None else gain * 0, exponent=0)
     weight_bits, gain_bits = options.weight_bits, options.gain_bits
     needed = STUCK_PART * leak.stuck / (READOUT_PEAKS * ((1 << (weight_bits - 1)) - 1))
     # One step for all classes needs no multiplier; it is taken where every class keeps all but one bit of its weights, or five bits.
     if gain is None and used.max() / used.min() <= 2.0 ** max(1, weight_bits - 5):
         common = np.full(len(steps), weight_steps(weights.reshape(1, -1), weight_bits)[0])
-        exponent = _exponent(needed, gain_bits)
-        return Steps(weight=common, potential=common / 2.0**exponent, gain=None, exponent=exponent)
+        if common[0] >= finest:
+            exponent = min(_exponent(needed, gain_bits), int(np.log2(common[0] / finest)) if finest else gain_bits)
+            return Steps(weight=common, potential=common / 2.0**exponent, gain=None, exponent=exponent)
     largest = used.max()
-    potential = max(min(used.min(), largest / max(needed, 1)), largest / 64, largest / ((1 << (gain_bits - 1)) - 1))
+    potential = max(min(used.min(), largest / max(needed, 1)), largest / 64, largest / _most(options), finest)
     unit = np.full(len(steps), potential)
     shape_gain = np.ones((1, len(steps))) if gain is None else gain
     if options.gain_terms and not stored:
         steps = steps * _stretch(shape_gain * steps / unit, 1, options)
     return Steps(weight=counted(steps), potential=unit, gain=shape_gain * np.where(steps > 0, steps, 0.0) / unit, exponent=0)
+
+
+def _most(options: FoldOptions) -> int:
+    """Return the largest gain in counts."""
+    return (1 << (options.gain_bits - 1)) - 1
 
 
 def _stretch(gain: Float, direction: Literal[1, -1], options: FoldOptions) -> Float:
@@ -133,8 +156,8 @@ def _exponent(ratio: float, gain_bits: int) -> int:
     return int(np.clip(np.ceil(np.log2(max(ratio, 1.0))), 0, gain_bits - 2))
 
 
-def check_steps(layer: FloatLayer, steps: Steps) -> None:
-    """Refuse steps that mean nothing: not finite, not above 0, or coarser than the threshold that they are to count."""
+def check_steps(layer: FloatLayer, steps: Steps, leak: LeakCode) -> None:
+    """Refuse steps that mean nothing: not finite, not above 0, or so coarse that the leak of a potential near the threshold rounds away."""
     for name, values in {"step of the weights": steps.weight, "step of the potential": steps.potential, "gain": steps.gain}.items():
         if values is not None and not (np.isfinite(values).all() and (name == "gain" or (values > 0).all())):
             raise FoldError(f"layer {layer.name!r} {name}: it is beyond float64; weights, gamma and threshold nearer to 1 are needed")
@@ -145,4 +168,12 @@ def check_steps(layer: FloatLayer, steps: Steps) -> None:
         raise FoldError(
             f"layer {layer.name!r} threshold: {np.broadcast_to(layer.threshold, threshold.shape)[channel]:g}, and a step of the potential is "
             f"{steps.potential[channel]:g}; a larger threshold, smaller weights or gamma, or more gain_bits or weight_bits, is needed"
+        )
+    with np.errstate(over="ignore"):
+        lost = (threshold > 0) & (threshold < leak.stuck * steps.potential)
+    if layer.reset != "none" and 2 * lost.sum() > len(lost):
+        channel = int(lost.argmax())
+        raise FoldError(
+            f"layer {layer.name!r} leak: the threshold is {threshold[channel] / steps.potential[channel]:.3g} counts, and rounding keeps "
+            f"{leak.stuck:.3g} from leaking; use more gain_bits, or form C"
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DECAY_BITS",
+    "FLOOR_MAX",
     "PSP_BITS_MAX",
     "address_bits",
     "bits_for",
@@ -47,6 +48,8 @@ DECAY_BITS = 16
 PSP_BITS_MAX = 24
 """What PSP-LN squares takes at most so many bits without its sign, so that 2**14 of the squares, at least, add up within 62 bits."""
 SQUARES_BITS_MAX = 62
+FLOOR_MAX = 1 << (2 * PSP_BITS_MAX)
+"""What is added to their mean is at most the square of the largest."""
 
 
 def decayed(state: "Int", decay: int) -> "Int":
@@ -164,6 +167,9 @@ def state_bounds(incoming: Incoming, population: "Population", timesteps: int) -
     for t in range(timesteps):
         drive, kick = drive_bounds(incoming, t), row(population.decrement, t)
         kick = scaled(kick, root, population.scale[0]) if population.scale else kick
+        if (reach := int(np.abs(kick).max())) > PROVEN_MAX:
+            # It passes every width by itself, and its decay would leave 64 bits.
+            return dict.fromkeys(found, (-reach, reach))
         kicks = -np.maximum(kick, 0), -np.minimum(kick, 0)
         for end in (0, 1):
             now = {name: pair[end] for name, pair in ends.items()}

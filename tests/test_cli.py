@@ -211,6 +211,11 @@ def test_quantize_takes_the_widths_of_a_run_that_was_trained_through_the_fold(ru
         assert {weights.bits for weights in network.weights} == {bits}
         assert max(term_count(connection.gain) for connection in network.connections) <= terms
     assert max(term_count(connection.gain) for connection in network.connections) > 1
+    # Bits of one layer leave the others as they were trained.
+    first, last = (weights.id for weights in network.weights)
+    assert spikefold("quantize", folder, "--out", out, "--force", "--weight-bits", f"{last}=6").exit_code == 0
+    assert {weights.id: weights.bits for weights in network_file.load(out).weights} == {first: 3, last: 6}
+    ended_badly(spikefold("quantize", folder, "--out", out, "--weight-bits", "readout=" + "5" * 5000), "--weight-bits", "neither a number in 2..8")
     ended_badly(spikefold("evaluate", folder), "quantized: it was trained through the fold, for its integer network alone; quantize it")
     ended_badly(spikefold("quantize", folder, "--out", out, "--force", "--calibrate", "5"), "calibration: no layer is normalised by psp-ln")
     ended_badly(spikefold("quantize", folder, "--out", out, "--force", "--data-dir", tmp_path), "--data-dir", "it is for --calibrate")

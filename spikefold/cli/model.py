@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, examples, read_chip, show
+from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, read_chip, show
 from spikefold.data.errors import DataError
 from spikefold.data.files import MANIFEST, MODEL, RECIPE, write_text
 from spikefold.data.toml import read_toml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
     from spikefold.quantize.chip import ChipConfig
     from spikefold.quantize.float_network import Float, FloatNetwork
     from spikefold.quantize.network import Network
@@ -30,7 +35,7 @@ class LayerBits(click.ParamType[tuple[str, int]]):
         if isinstance(value, tuple):
             return value
         layer, equals, bits = value.rpartition("=")
-        if not bits.isdecimal() or not 2 <= int(bits) <= 8 or (equals and not layer):
+        if bits not in set("2345678") or (equals and not layer):
             self.fail(f"{value!r} is neither a number in 2..8 nor LAYER=NUMBER", param, ctx)
         return layer, int(bits)
 
@@ -116,20 +121,21 @@ def quantize(
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
     if data_dir is not None and calibrate is None:
         raise DataError(f"--data-dir {data_dir}: it is for --calibrate, which alone reads samples")
-    given = {"weight_bits": dict(weight_bits) or None, "gain_bits": gain_bits, "gain_terms": gain_terms, "form": form}
-    widths = trained_widths(run) | {name: value for name, value in given.items() if value is not None}
+    trained, bits = trained_widths(run), dict(weight_bits)
+    if bits and "" not in bits:
+        # Bits of some layers leave those of the others as they were trained.
+        bits = trained.get("weight_bits", {}) | bits
+    given = {"weight_bits": bits or None, "gain_bits": gain_bits, "gain_terms": gain_terms, "form": form}
+    widths = trained | {name: value for name, value in given.items() if value is not None}
     network = read_run(run)
     if calibrate is not None:
-        from spikefold import flow
-        from spikefold.quantize.calibrated import calibrated
-
-        data = flow.data_for(network, None, "train", data_dir)
-        network = calibrated(network, flow.events_of(network, data, range(flow.sample_count(network, data, calibrate))))
+        network = with_constant_roots(network, calibrate, data_dir)
     result = fold(network, saturate_bits=saturate_bits, timesteps=timesteps, **widths)
     report = Report(
         {
             "network": out.name,
             "source": str(run),
+            "calibrated": calibrate,
             "layers": [asdict(layer) for layer in result.layers],
         }
     )
@@ -149,6 +155,24 @@ def quantize(
     write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
     network_file.save(result.network, out)
     show(report, json_only)
+
+
+def with_constant_roots(network: "FloatNetwork", samples: int, data_dir: Path | None) -> "FloatNetwork":
+    """Return ``network`` with PSP-LN calibrated on the first training samples, in batches that fit in memory."""
+    from spikefold import flow
+    from spikefold.quantize.calibrated import calibrated
+    from spikefold.quantize.drift import estimate_bytes
+
+    data = flow.data_for(network, None, "train", data_dir)
+    wanted = flow.sample_count(network, data, samples)
+    with progress_bar() as progress:
+
+        def batches() -> "Iterator[npt.NDArray[np.int8]]":
+            for part in flow.batches(wanted, estimate_bytes(network)):
+                yield flow.events_of(network, data, part)
+                progress("calibrate", part.stop, wanted)
+
+        return calibrated(network, batches())
 
 
 @click.command(epilog=examples("info net.safetensors --chip examples/chips/up5k.toml", "info examples/chips/up5k.toml", "info runs/digits --json"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spikefold.data.errors import FoldError, NetworkError
+from spikefold.data.errors import DataError, FoldError, NetworkError
 from spikefold.quantize import network_file, reference
 from spikefold.quantize.calibrated import calibrated
 from spikefold.quantize.chip import ChipConfig
@@ -148,14 +148,18 @@ def test_one_divisor_for_all_samples_is_their_mean_and_costs_flips():
     flips = seen = 0
     for seed in range(8):
         network, events = made("psp-ln", "exponential", "plain", seed)
-        streaming = calibrated(network, events)
+        streaming = calibrated(network, [events])
         first = network.layers[0]
         roots = psp_root(first, events / network.input.scale)
         assert streaming.layers[0].norm.kind == "psp-bn"
         assert np.allclose(streaming.layers[0].norm.scale, 1 / roots.mean())
+        # However the samples are batched, and it is said of how many.
+        apart = calibrated(network, [events[:1], events[1:]])
+        assert np.allclose(apart.layers[0].norm.scale, streaming.layers[0].norm.scale)
+        assert apart.provenance["calibrated layer0"].endswith(f"the mean of {len(events)} samples")
         # With samples that are all alike, nothing is lost.
         alike = np.repeat(events[:1], 3, axis=0)
-        same = evaluate(calibrated(network, alike), alike).spikes
+        same = evaluate(calibrated(network, [alike]), alike).spikes
         assert all(np.array_equal(a, b) for a, b in zip(same, evaluate(network, alike).spikes, strict=True))
         exact, found = evaluate(network, events).spikes, evaluate(streaming, events).spikes
         flips, seen = flips + int((exact[0] != found[0]).sum()), seen + exact[0].size
@@ -163,4 +167,6 @@ def test_one_divisor_for_all_samples_is_their_mean_and_costs_flips():
     # Measured: 2.2 % of the first layer's spikes, at a spread of the roots of 11 %.
     assert 0 < flips < 0.06 * seen
     with pytest.raises(FoldError, match=r"^calibration: no layer is normalised by psp-ln"):
-        calibrated(streaming, events)
+        calibrated(streaming, [events])
+    with pytest.raises(DataError, match=r"^calibration: there are no events; at least 1 sample is needed$"):
+        calibrated(network, [])
