@@ -2,6 +2,7 @@
 
 All is decided on samples of the training split that training held back; the test split is not read. Every evaluation is kept in a log, and
 the proposals depend on the seed and on the results alone: a search that goes on from its log proposes what it would have proposed.
+Bits that cannot be folded, or whose network the chip does not take, are a result too: beyond every budget.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -21,7 +22,7 @@ import optuna
 import spikefold
 from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset
-from spikefold.data.errors import DataError
+from spikefold.data.errors import ChipError, DataError, FoldError, NetworkError
 from spikefold.data.files import MODEL, RECIPE, SUMMARY, read_whole, write_text
 from spikefold.data.shown import shortened, shown
 from spikefold.data.toml import read_toml_text
@@ -46,8 +47,12 @@ MOST_BITS = 8
 SAMPLES = 1000
 LOG_FORMAT = 1
 LOG_BYTES_MAX = 1 << 26
+IMPOSSIBLE_POINTS = 1000.0
+"""How far beyond the budget Optuna takes bits that are impossible to be: further than any loss, which is at most 100 points."""
 Bits = tuple[int, ...]
 """The bits of every layer that has weights of its own, in the order of the layers."""
+Result = int | str
+"""How many samples were put in their class, or in one line why there is no such network, or why the chip does not take it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +81,16 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
-    """Bits that were tried: the memory that all weights take, and how many samples were put in their class; ``repeats`` an earlier trial."""
+    """Bits that were tried: the memory that all weights take, and how many samples were put in their class; ``repeats`` an earlier trial.
+
+    ``impossible`` is why no sample could be ("" where they could).
+    """
 
     number: int
     bits: Bits
     memory_bits: int
     correct: int
+    impossible: str
     within_budget: bool
     repeats: int | None
 
@@ -93,7 +102,8 @@ def search(
     """Choose the bits of each layer's weights for the network of the finished run in the folder ``run``, and fill the folder ``out``.
 
     Of the trials that lose at most the budget, the one with the least weight memory is chosen, of several the most accurate, of these the
-    first. ``trials.jsonl`` gets a line an evaluation; ``network.safetensors``, ``trials.svg`` and at the end ``summary.json``, which is
+    first. Bits that cannot be folded or placed on the chip are trials beyond the budget; only where 8 bits in all layers cannot, that is
+    an error. ``trials.jsonl`` gets a line an evaluation; ``network.safetensors``, ``trials.svg`` and at the end ``summary.json``, which is
     returned, come when all trials are done. ``out`` may not exist already, but with ``resume``: what its log holds is not evaluated again,
     and the result is that of a search that was never interrupted. Bad input is a SpikefoldError.
     """
@@ -110,19 +120,19 @@ def search(
         "gain_bits": settings.gain_bits, "gain_terms": settings.gain_terms,
     }  # fmt: skip
     # Before anything is written: what cannot be folded, or is on no chip, leaves no folder.
-    uniform = evaluate.fold((MOST_BITS,) * len(evaluate.sizes))
-    Chip(uniform.network, evaluate.chip)
+    evaluate.placed(evaluate.uniform)
     results = _open_log(out, header, evaluate.names, count, resume=resume)
     trials = _propose(evaluate, results, settings, out / LOG)
     kept = [trial for trial in trials if trial.within_budget]
     chosen = min(kept, key=lambda trial: (trial.memory_bits, -trial.correct, trial.number))
     folded = evaluate.fold(chosen.bits)
-    summary = _summary(evaluate, results, settings, trials, chosen) | {
+    summary = _summary(evaluate, settings, trials, chosen) | {
         "run": str(run), "data": data.name, "split": "held back from training", "model_sha256": model_sha256,
         "layers": [asdict(layer) for layer in folded.layers],
     }  # fmt: skip
     network_file.save(folded.network, out / NETWORK)
-    write_text(out / PICTURE, search_svg(summary))
+    # What is impossible has no accuracy to be drawn.
+    write_text(out / PICTURE, search_svg(summary | {"tried": [entry for entry in summary["tried"] if "impossible" not in entry]}))
     write_text(out / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return summary
 
@@ -152,20 +162,24 @@ class _Evaluator:
         # Of weights that layers share, the first of these layers says the bits.
         layers = [layer for layer in network.layers if not layer.shared]
         self.names, self.sizes = tuple(layer.name for layer in layers), tuple(layer.weights.size for layer in layers)
+        self.uniform: Bits = (MOST_BITS,) * len(layers)
         self._fold = partial(fold, network, gain_bits=settings.gain_bits, gain_terms=settings.gain_terms)
 
     def fold(self, bits: Bits) -> FoldResult:
         """Return the integer network with ``bits``."""
         return self._fold(weight_bits=dict(zip(self.names, bits, strict=True)))
 
+    def placed(self, bits: Bits) -> Chip:
+        """Return the simulated chip with the network with ``bits``; where there is none, a FoldError, NetworkError or ChipError."""
+        return Chip(self.fold(bits).network, self.chip)
+
     def memory_bits(self, bits: Bits) -> int:
         """Return how many bits all weights take together; those that layers share count once."""
         return sum(size * each for size, each in zip(self.sizes, bits, strict=True))
 
-    def correct(self, bits: Bits) -> int:
-        """Return how many samples the network with ``bits`` puts in their class; events are keyed by their index, as in training."""
-        network, count, found = self.fold(bits).network, len(self.samples), 0
-        virtual = Chip(network, self.chip)
+    def correct(self, virtual: Chip) -> int:
+        """Return how many samples a placed network puts in their class; events are keyed by their index, as in training."""
+        network, count, found = virtual.network, len(self.samples), 0
         for part in batches(count, virtual.estimate_bytes(1, timing=False)):
             batch = self.samples[part.start : part.stop]
             events = encode(self.data.images[batch], network.input, network.timesteps, batch)
@@ -179,31 +193,52 @@ class _Evaluator:
             self.progress(what, done, total)
 
 
-def _propose(evaluate: _Evaluator, results: dict[Bits, int], settings: SearchSettings, log: Path) -> list[_Trial]:
+def _propose(evaluate: _Evaluator, results: dict[Bits, Result], settings: SearchSettings, log: Path) -> list[_Trial]:
     """Return the trials, in their order; ``results`` and the log get what is new."""
     names, trials, first = evaluate.names, list[_Trial](), dict[Bits, int]()
     samples, planned = len(evaluate.samples), min(settings.trials, _combinations(names, settings))
 
-    def correct(bits: Bits) -> int:
-        if bits not in results:
-            results[bits] = evaluate.correct(bits)
-            _append(log, {"weight_bits": dict(zip(names, bits, strict=True)), "correct": results[bits]})
-        return results[bits]
+    def keep(bits: Bits, found: Result) -> None:
+        results[bits] = found
+        _append(log, _entry(names, bits, found))
 
-    uniform = correct((MOST_BITS,) * len(names))
+    def count(bits: Bits, virtual: Chip) -> int:
+        known = results.get(bits)
+        if not isinstance(known, int):
+            known = evaluate.correct(virtual)
+            keep(bits, known)
+        return known
+
+    @cache
+    def result(bits: Bits) -> Result:
+        # Never from the log: every chip that has room gives the same count, but another chip may have none, or have it where this one has not.
+        try:
+            virtual = evaluate.placed(bits)
+        except (FoldError, NetworkError, ChipError) as error:
+            reason = shortened(" ".join(str(error).split()))
+            if not isinstance(known := results.get(bits), int) and known != reason:
+                keep(bits, reason)
+            return reason
+        return count(bits, virtual)
 
     def objective(proposal: optuna.Trial) -> float:
         bits = tuple(proposal.suggest_int(name, settings.least_bits, MOST_BITS) for name in names)
-        found = correct(bits)
+        found = result(bits)
+        correct, impossible = (0, found) if isinstance(found, str) else (found, "")
         # Divided last, so that it rounds once and a loss of exactly the budget is within it.
-        excess = 100 * (uniform - found) / samples - settings.budget_points
+        excess = IMPOSSIBLE_POINTS if impossible else 100 * (uniform - correct) / samples - settings.budget_points
         proposal.set_constraint("budget", excess)
         memory, repeats = evaluate.memory_bits(bits), first.setdefault(bits, len(trials))
-        repeated = None if repeats == len(trials) else repeats
-        trials.append(_Trial(number=len(trials), bits=bits, memory_bits=memory, correct=found, within_budget=excess <= 0, repeats=repeated))
+        trials.append(
+            _Trial(
+                number=len(trials), bits=bits, memory_bits=memory, correct=correct, impossible=impossible, within_budget=excess <= 0,
+                repeats=None if repeats == len(trials) else repeats,
+            )
+        )  # fmt: skip
         evaluate.report("search", len(trials), planned)
         return float(memory)
 
+    uniform = count(evaluate.uniform, evaluate.placed(evaluate.uniform))
     evaluate.report("search", 0, planned)
     with _quiet():
         _study(names, settings).optimize(objective, n_trials=planned)
@@ -237,14 +272,18 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _summary(evaluate: _Evaluator, results: Mapping[Bits, int], settings: SearchSettings, trials: list[_Trial], chosen: _Trial) -> dict[str, Any]:
+def _summary(evaluate: _Evaluator, settings: SearchSettings, trials: list[_Trial], chosen: _Trial) -> dict[str, Any]:
     """Return the figures as JSON has them. No time is among them: they are the same for the same search."""
-    samples, uniform = len(evaluate.samples), (MOST_BITS,) * len(evaluate.names)
+    samples, different = len(evaluate.samples), [trial for trial in trials if trial.repeats is None]
+    # There is one: of a grid it is a part, and TPE begins with it.
+    uniform = next(trial for trial in different if trial.bits == evaluate.uniform)
 
-    def figures(bits: Bits) -> dict[str, Any]:
+    def figures(trial: _Trial) -> dict[str, Any]:
+        bits = {"weight_bits": dict(zip(evaluate.names, trial.bits, strict=True)), "memory_bits": trial.memory_bits}
+        if trial.impossible:
+            return {**bits, "impossible": trial.impossible}
         return {
-            "weight_bits": dict(zip(evaluate.names, bits, strict=True)), "memory_bits": evaluate.memory_bits(bits), "correct": results[bits],
-            "accuracy": results[bits] / samples, "lost_points": 100 * (results[uniform] - results[bits]) / samples,
+            **bits, "correct": trial.correct, "accuracy": trial.correct / samples, "lost_points": 100 * (uniform.correct - trial.correct) / samples
         }  # fmt: skip
 
     return {
@@ -252,22 +291,20 @@ def _summary(evaluate: _Evaluator, results: Mapping[Bits, int], settings: Search
         "sampler": "grid" if _combinations(evaluate.names, settings) <= settings.trials else "tpe",
         "weights": dict(zip(evaluate.names, evaluate.sizes, strict=True)),
         "eight_bits": figures(uniform),
-        "chosen": {"trial": chosen.number, **figures(chosen.bits)},
-        "different_trials": sum(trial.repeats is None for trial in trials),
-        "tried": [
-            {"trial": trial.number, **figures(trial.bits), "within_budget": trial.within_budget, "repeats": trial.repeats} for trial in trials
-        ],
+        "chosen": {"trial": chosen.number, **figures(chosen)},
+        "different_trials": len(different), "impossible_trials": sum(bool(trial.impossible) for trial in different),
+        "tried": [{"trial": trial.number, **figures(trial), "within_budget": trial.within_budget, "repeats": trial.repeats} for trial in trials],
         "versions": {
             "spikefold": spikefold.__version__, "python": platform.python_version(), "numpy": np.__version__, "optuna": optuna.__version__,
         },
     }  # fmt: skip
 
 
-def _open_log(out: Path, header: Mapping[str, object], names: tuple[str, ...], samples: int, *, resume: bool) -> dict[Bits, int]:
+def _open_log(out: Path, header: Mapping[str, object], names: tuple[str, ...], samples: int, *, resume: bool) -> dict[Bits, Result]:
     """Make ``out`` the folder of a search: a new one, or the one to go on with, whose results are returned."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: it is a file; a folder's name is needed")
-    results: dict[Bits, int] = {}
+    results: dict[Bits, Result] = {}
     if out.is_dir() and any(out.iterdir()):
         if not (out / LOG).is_file():
             raise DataError(f"{out}: it is not the folder of a search (it has no {LOG}), so it is left alone; choose another name")
@@ -275,10 +312,15 @@ def _open_log(out: Path, header: Mapping[str, object], names: tuple[str, ...], s
             raise DataError(f"{out}: it exists already; go on with it by --resume, or choose another name")
         results = _read_log(out / LOG, header, names, samples)
     out.mkdir(parents=True, exist_ok=True)
-    entries = [header, *({"weight_bits": dict(zip(names, bits, strict=True)), "correct": correct} for bits, correct in results.items())]
+    entries = [header, *(_entry(names, bits, result) for bits, result in results.items())]
     # Anew, since an interrupt may have left half a line.
     write_text(out / LOG, "".join(json.dumps(entry) + "\n" for entry in entries))
     return results
+
+
+def _entry(names: tuple[str, ...], bits: Bits, result: Result) -> dict[str, object]:
+    """Return a result as the log has it."""
+    return {"weight_bits": dict(zip(names, bits, strict=True)), "impossible" if isinstance(result, str) else "correct": result}
 
 
 def _append(log: Path, entry: Mapping[str, object]) -> None:
@@ -289,7 +331,7 @@ def _append(log: Path, entry: Mapping[str, object]) -> None:
         os.fsync(file.fileno())
 
 
-def _read_log(log: Path, header: Mapping[str, object], names: tuple[str, ...], samples: int) -> dict[Bits, int]:
+def _read_log(log: Path, header: Mapping[str, object], names: tuple[str, ...], samples: int) -> dict[Bits, Result]:
     """Return the results in a log of the same evaluations; of another one, or a damaged one, is a DataError."""
     try:
         text = read_whole(log, LOG_BYTES_MAX).decode("utf-8")
@@ -305,15 +347,32 @@ def _read_log(log: Path, header: Mapping[str, object], names: tuple[str, ...], s
     for key, value in header.items():
         if found.get(key) != value:
             raise DataError(f"{log}: {key}: {shown(found.get(key))}; here it is {shown(value)}, and its results are of no use; choose another name")
-    results: dict[Bits, int] = {}
+    results: dict[Bits, Result] = {}
     for number, entry in enumerate(entries[1:], 2):
-        bits, correct = (entry.get("weight_bits"), entry.get("correct")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(bits, dict) or bits.keys() != set(names) or not _whole(correct, 0, samples):
-            raise DataError(f"{log}: line {number}: {shown(entry)}; it must hold the weight_bits of {', '.join(names)}, and how many are correct")
+        bits, kind, result = _parts(entry)
+        known = _whole(result, 0, samples) if kind == "correct" else kind == "impossible" and _reason(result)
+        if not isinstance(bits, dict) or bits.keys() != set(names) or not known:
+            raise DataError(
+                f"{log}: line {number}: {shown(entry)}; it must hold the weight_bits of {', '.join(names)}, and how many are correct in 0..{samples} "
+                "or in one line why they are impossible"
+            )
         if bad := next((name for name in names if not _whole(bits[name], 2, MOST_BITS)), None):
             raise DataError(f"{log}: line {number}: weight_bits of {bad!r}: {shown(bits[bad])}; it must be an integer in 2..{MOST_BITS}")
-        results[tuple(bits[name] for name in names)] = correct
+        results[tuple(bits[name] for name in names)] = result
     return results
+
+
+def _parts(entry: object) -> tuple[object, object, Any]:
+    """Return the bits of a line of the log, and the kind and value of its other field; None of each where there are not these two."""
+    if not isinstance(entry, dict) or len(entry) != 2 or "weight_bits" not in entry:
+        return None, None, None
+    [(kind, result)] = (item for item in entry.items() if item[0] != "weight_bits")
+    return entry["weight_bits"], kind, result
+
+
+def _reason(value: object) -> bool:
+    """Return whether ``value`` is a reason as the log has it: a line that is not empty, and no longer than :func:`shortened` leaves it."""
+    return isinstance(value, str) and value == shortened(" ".join(value.split())) != ""
 
 
 def _whole(value: object, low: int, high: int) -> TypeGuard[int]:

@@ -11,8 +11,10 @@ from click.testing import Result
 
 from tests.cli import ended_badly, spikefold
 from tests.test_cli import WITHOUT
+from tests.test_search import made_run, uneven
 
-DIGITS = Path(__file__).parent.parent / "examples" / "models" / "digits"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+DIGITS, SHIFT = EXAMPLES / "models" / "digits", EXAMPLES / "chips" / "shift.toml"
 FEW = ("--trials", "5", "--samples", "40")
 
 
@@ -44,6 +46,26 @@ def test_the_picture_says_what_was_chosen(found: tuple[Path, Result]) -> None:
     bits = json.loads((found[0] / "summary.json").read_text())["chosen"]["weight_bits"]
     assert f"chosen: {bits['hidden']}, {bits['readout']} bits" in text
     assert "8 bits less 0.5 points" in text
+
+
+def test_what_is_impossible_is_counted_and_left_out_of_table_and_picture(tmp_path: Path) -> None:
+    run, out = made_run(tmp_path / "run", uneven()), tmp_path / "out"
+    arguments = ("search", run, "--out", out, "--samples", "20", "--budget", "100", "--trials", "9", "--least", "6", "--chip", SHIFT)
+    result = spikefold(*arguments)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    assert "9, 9 of them different, 3 of these impossible; all that there are" in result.stdout
+    summary = json.loads((out / "summary.json").read_text())
+    within = {trial["trial"] for trial in summary["tried"] if "impossible" not in trial}
+    rows = result.stdout.partition("trials within the budget")[2].splitlines()
+    assert {int(row.split("│")[1]) for row in rows if row.startswith("│")} == within
+    assert len(within) == 6
+    picture = (out / "trials.svg").read_text()
+    ElementTree.fromstring(picture)
+    assert "nan" not in picture.lower()
+    again = spikefold(*arguments, "--resume", "--json")
+    assert (again.exit_code, again.stderr, json.loads(again.stdout)) == (0, "", summary)
+    ended_badly(spikefold("search", DIGITS, "--out", tmp_path / "other", "--chip", SHIFT), "layer 'hidden' gain: a sum of")
+    assert not (tmp_path / "other").exists()
 
 
 def test_bad_arguments_end_in_one_line(found: tuple[Path, Result], tmp_path: Path) -> None:

@@ -7,18 +7,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from spikefold import flow, rtl
-from spikefold.data.coding import InputCoding
+from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import ChipError, DataError
 from spikefold.plot import firing_svg
 from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
+from spikefold.quantize.float_evaluation import evaluate
+from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
-from spikefold.quantize.trace import Comparison, Difference
+from spikefold.quantize.trace import Comparison, Difference, compare
 from spikefold.sim.engine import Chip
+from spikefold.train.export import to_float_network
+from spikefold.train.network import build_network
+from spikefold.train.recipe import Recipe, parse_recipe
+from spikefold.train.run import load_data
+from tests.data.test_datasets import write_fashion
 from tests.float_networks import CELLS, random_float_network
 from tests.quantize.networks import float_network, integer_network
 
@@ -116,6 +124,132 @@ def test_the_float_network_is_run_in_batches(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[int] = []
     assert flow.float_accuracy(network, data, progress=lambda _, done, total: seen.append(done)) == whole
     assert seen == list(range(1, 13))
+
+
+def recipe(coding: str, timesteps: int, shape: tuple[int, int, int], name: str = "digits", size: int = 0) -> Recipe:
+    """A recipe of two dense layers for a data set of 10 classes."""
+    scale = 4.0 if coding in ("direct", "sequence") else 1.0
+    mean, std = (0.0, 1.0) if coding == "frames" else (8.0, 8.0)
+    return parse_recipe(
+        f"""
+name = "coded"
+seed = 3
+timesteps = {timesteps}
+readout = "potential"
+[data]
+name = "{name}"
+size = {size}
+[input]
+shape = {list(shape)}
+coding = "{coding}"
+mean = {mean}
+std = {std}
+scale = {scale}
+payload_bits = 4
+seed = 9
+[neuron]
+leak = 0.9
+threshold = 0.5
+[norm]
+kind = "none"
+[[layers]]
+kind = "dense"
+out = 6
+[[layers]]
+kind = "dense"
+out = 10
+[train]
+epochs = 1
+batch_size = 64
+learning_rate = 0.1
+""",
+        "recipe.toml",
+    )
+
+
+def untrained(plan: Recipe) -> FloatNetwork:
+    """The float network that training by ``plan`` would leave, with the weights that it begins with."""
+    torch.manual_seed(1)
+    module = build_network(plan).double().eval()
+    return to_float_network(module, coding=plan.input, class_names=tuple("0123456789"), provenance={"data": plan.data.name})
+
+
+def trained_events(plan: Recipe, samples: range) -> np.ndarray:
+    """The events of the test split's samples as training and its evaluation make them."""
+    return encode(load_data(plan, "test", None).images[samples.start : samples.stop], plan.input, plan.timesteps, samples)
+
+
+CODED = [
+    recipe("sequence", 8, (1, 1, 8)),
+    recipe("sequence", 16, (1, 1, 16), size=16),
+    recipe("direct", 3, (1, 16, 16), size=16),
+    recipe("ternary", 3, (1, 12, 12), size=12),
+]
+
+
+@pytest.mark.parametrize("plan", CODED, ids=lambda plan: f"{plan.input.coding}-{plan.data.size}")
+@pytest.mark.parametrize("given", [None, "digits"])
+def test_any_coding_and_size_is_run_on_the_events_of_training(plan: Recipe, given: str | None) -> None:
+    floats = untrained(plan)
+    network = fold(floats).network
+    data, events = flow.data_for(network, given, "test"), trained_events(plan, range(20))
+    for each in (network, floats):
+        assert np.array_equal(flow.events_of(each, flow.data_for(each, given, "test"), range(20)), events)
+    result = flow.simulate(network, CHIP, data, samples=20, trace_samples=20, potentials=True)
+    expected = reference.run(network, events, potentials=True)
+    assert compare(expected, result.trace).equal
+    assert sum(int(spikes.sum()) for spikes in expected.spikes) > 0
+    assert np.array_equal(result.predictions, expected.predictions)
+    assert flow.compare_with_reference(network, CHIP, data, samples=20).comparison.equal
+    right = (evaluate(floats, events).scores.argmax(1) == data.labels[:20]).mean()
+    assert flow.float_accuracy(floats, data, samples=20) == right
+
+
+def test_events_are_counted_in_the_frames_of_training(tmp_path: Path) -> None:
+    write_fashion(tmp_path, "t10k", np.random.default_rng(1).integers(0, 256, (3, 28, 28)), np.array([0, 9, 1]), False)
+    plan = recipe("frames", 5, (2, 34, 34), "moving-fashion-mnist")
+    network = fold(untrained(plan)).network
+    data = flow.data_for(network, None, "test", tmp_path)
+    events = encode(load_data(plan, "test", tmp_path).images[0:3], plan.input, 5, range(3))
+    result = flow.simulate(network, CHIP, data, potentials=True)
+    assert compare(reference.run(network, events, potentials=True), result.trace).equal
+    assert events.any()
+    early = replace(network, timesteps=2)
+    assert np.array_equal(flow.events_of(early, flow.data_for(early, None, "test", tmp_path), range(3)), events[:, :2])
+    # Two longer frames of the same recording are something else.
+    fewer = load_dataset("moving-fashion-mnist", "test", tmp_path, timesteps=2)
+    with pytest.raises(DataError, match=r"'moving-fashion-mnist': images of \[2, 2, 34, 34\]; the network takes \[5, 2, 34, 34\]$"):
+        flow.simulate(early, CHIP, fewer)
+    with pytest.raises(DataError, match=r"'digits': images of \[1, 8, 8\]; the network takes \[5, 2, 34, 34\]$"):
+        flow.simulate(network, CHIP, load_dataset("digits", "test"))
+    with pytest.raises(DataError, match=r"of \[5, 2, 34, 34\]; the network takes \[1, H, W\] with H x W = 64 pixels, 8 in each of 8 timesteps$"):
+        flow.events_of(untrained(CODED[0]), data, range(2))
+    with pytest.raises(DataError, match=r"images of \[5, 2, 34, 34\]; the network takes \[2, 34, 34\]$"):
+        flow.events_of(untrained(recipe("direct", 5, (2, 34, 34))), data, range(2))
+
+
+@pytest.mark.parametrize("plan", CODED, ids=lambda plan: f"{plan.input.coding}-{plan.data.size}")
+def test_an_early_exit_sees_the_first_timesteps(plan: Recipe) -> None:
+    # The schedules of this network do not change over time, so that nothing else is to be cut.
+    early = replace(fold(untrained(plan), form="B").network, timesteps=2)
+    assert early.timesteps_trained == plan.timesteps
+    data, events = flow.data_for(early, None, "test"), np.ascontiguousarray(trained_events(plan, range(20))[:, :2])
+    assert np.array_equal(flow.events_of(early, data, range(20)), events)
+    result = flow.simulate(early, CHIP, data, samples=20, trace_samples=20, potentials=True)
+    assert compare(reference.run(early, events, potentials=True), result.trace).equal
+
+
+def test_only_what_the_network_was_trained_on_is_resized() -> None:
+    network = untrained(CODED[2])
+    for provenance in ({}, {"data": "mnist"}):
+        data = flow.data_for(replace(network, provenance=provenance), "digits", "test")
+        with pytest.raises(DataError, match=r"data set 'digits': images of \[1, 8, 8\]; the network takes \[1, 16, 16\]$"):
+            flow.sample_count(network, data, None)
+    # Neither is what no size fits.
+    for coding, shape in (("direct", (1, 16, 8)), ("direct", (3, 16, 16)), ("direct", (1, 1025, 1025)), ("sequence", (1, 1, 7))):
+        other = untrained(recipe(coding, 3, shape))
+        with pytest.raises(DataError, match=r"data set 'digits': images of \[1, 8, 8\]; the network takes "):
+            flow.sample_count(other, flow.data_for(other, None, "test"), None)
 
 
 def test_data_that_does_not_fit_is_refused() -> None:

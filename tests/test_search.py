@@ -23,6 +23,7 @@ from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.search import LOG, NETWORK, PICTURE, SearchSettings, search
+from spikefold.sim.engine import Chip
 from spikefold.train.training import split
 from tests.train.recipes import recipe_text
 
@@ -63,9 +64,10 @@ def evaluations(monkeypatch: pytest.MonkeyPatch, result: Callable[[tuple[int, ..
     asked: list[tuple[int, ...]] = []
     real = module._Evaluator.correct
 
-    def count(self: Any, bits: tuple[int, ...]) -> int:
+    def count(self: Any, virtual: Chip) -> int:
+        bits = tuple(weights.bits for weights in virtual.network.weights)
         asked.append(bits)
-        return real(self, bits) if result is None else result(bits)
+        return real(self, virtual) if result is None else result(bits)
 
     monkeypatch.setattr(module._Evaluator, "correct", count)
     return asked
@@ -217,6 +219,116 @@ def made_run(folder: Path, network: FloatNetwork, recipe: str = "") -> Path:
     return folder
 
 
+def uneven() -> FloatNetwork:
+    """Two dense layers without normalisation: the readout's classes are weighted so unevenly that its few bits need gains that 8 bits do not."""
+    rng = np.random.default_rng(0)
+    return FloatNetwork(
+        timesteps=3,
+        input=InputCoding(shape=(1, 8, 8), coding="ternary", mean=0.0, std=8.0, scale=1.0, payload_bits=2, seed=9),
+        layers=(
+            FloatLayer(name="hidden", kind="dense", weights=rng.normal(0, 0.5, (12, 64)), norm=Norm.none(12), leak=0.9, reset="soft"),
+            FloatLayer(
+                name="out", kind="dense", weights=rng.normal(0, 0.3, (10, 12)) * np.linspace(1, 3, 10)[:, None], norm=Norm.none(10), leak=1.0,
+                reset="none",
+            ),
+        ),
+        readout="potential",
+        class_names=tuple("0123456789"),
+    )  # fmt: skip
+
+
+SHIFTS = ChipConfig(gain_terms=1)
+"""A chip that shifts by gains; of :func:`uneven`, it takes only networks with 7 or 8 bits in the readout."""
+UNEVEN = SearchSettings(trials=12, samples=20, budget_points=100)
+
+
+def why_not(bits: dict[str, int]) -> str:
+    """Why the chip does not take the network with ``bits``; "" where it does."""
+    try:
+        Chip(fold(uneven(), weight_bits=bits).network, SHIFTS)
+    except ChipError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("settings", [UNEVEN, replace(UNEVEN, trials=49)])
+def test_what_is_impossible_is_a_trial_beyond_the_budget(settings: SearchSettings, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = search(made_run(tmp_path / "run", uneven()), out, settings, chip=SHIFTS)
+    tried, kinds = summary["tried"], {False: {"correct", "accuracy", "lost_points"}, True: {"impossible"}}
+    assert len(tried) == settings.trials
+    for trial in tried:
+        reason = why_not(trial["weight_bits"])
+        assert trial.keys() == {"trial", "weight_bits", "memory_bits", "within_budget", "repeats"} | kinds[bool(reason)]
+        assert trial.get("impossible", "") == reason
+        assert trial["within_budget"] == (not reason)
+    different = {tuple(trial["weight_bits"].values()): trial for trial in tried}
+    assert 0 < sum("impossible" in trial for trial in different.values()) == summary["impossible_trials"] < len(different)
+    assert different[2, 2]["impossible"].startswith("layer 'out' gain: a sum of 5 powers of two; chip 'default' shifts and adds 1")
+    assert summary["chosen"]["memory_bits"] == min(trial["memory_bits"] for trial in tried if trial["within_budget"])
+    Chip(network_file.load(out / NETWORK), SHIFTS)
+    lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()[1:]]
+    assert {tuple(line["weight_bits"].values()): line.get("impossible") for line in lines} == {
+        bits: trial.get("impossible") for bits, trial in different.items()
+    } | {(8, 8): None}
+    assert json.loads((out / "summary.json").read_text(), parse_constant=pytest.fail) == summary
+
+
+def test_optuna_is_told_that_it_is_far_beyond_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studies, real = [], module._study
+    monkeypatch.setattr(module, "_study", lambda *given: studies.append(real(*given)) or studies[-1])
+    summary = search(made_run(tmp_path / "run", uneven()), tmp_path / "out", replace(UNEVEN, budget_points=0), chip=SHIFTS)
+    told = [trial.constraints["budget"] for trial in studies[0].trials]
+    assert len(told) == len(summary["tried"])
+    for excess, trial in zip(told, summary["tried"], strict=True):
+        assert excess == (1000 if "impossible" in trial else trial["lost_points"])
+
+
+@pytest.mark.parametrize("done", [2, 3, 9])
+def test_resumed_is_uninterrupted_where_some_is_impossible(done: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made_run(tmp_path / "run", uneven())
+    search(run, tmp_path / "whole", UNEVEN, chip=SHIFTS)
+    asked = evaluations(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        search(run, tmp_path / "out", UNEVEN, chip=SHIFTS, progress=interrupt("search", done))
+    assert '"impossible"' in (tmp_path / "out" / LOG).read_text()
+    search(run, tmp_path / "out", UNEVEN, chip=SHIFTS, resume=True)
+    assert all((tmp_path / "whole" / name).read_bytes() == (tmp_path / "out" / name).read_bytes() for name in FILES)
+    assert len(asked) == len(set(asked))
+
+
+def test_another_chip_says_anew_what_is_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked = made_run(tmp_path / "run", uneven()), evaluations(monkeypatch)
+    settings = replace(UNEVEN, least_bits=5, trials=16)
+    first = search(run, tmp_path / "out", settings, chip=SHIFTS)
+    roomy = search(run, tmp_path / "out", settings, resume=True)
+    assert roomy["impossible_trials"] == 0 < first["impossible_trials"]
+    assert roomy["chosen"]["weight_bits"] == {"hidden": 5, "out": 5}
+    log = (tmp_path / "out" / LOG).read_text()
+    assert search(run, tmp_path / "out", settings, chip=SHIFTS, resume=True) == first
+    # What was counted for the roomy chip is kept, though this one has no room for it.
+    assert (tmp_path / "out" / LOG).read_text().count('"correct"') == 16
+    assert log.count('"correct"') == 16
+    assert len(asked) == len(set(asked)) == 16
+
+
+def test_what_does_not_fold_is_impossible_too(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", chain())
+    summary = search(run, tmp_path / "out", SearchSettings(trials=3, samples=20, budget_points=100, gain_bits=2))
+    assert [trial.get("impossible", "") for trial in summary["tried"][:2]] == ["", ""]
+    assert summary["tried"][2]["impossible"].startswith("layer 'one' leak: the threshold is 1.2 counts")
+    assert set(summary["chosen"]["weight_bits"].values()) == {4}
+
+
+def test_where_8_bits_are_impossible_the_folder_stays_as_it_is(found: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in found[0].iterdir()}
+    for out in (tmp_path / "out", found[0]):
+        with pytest.raises(ChipError, match="'hidden' gain"):
+            search(DIGITS, out, TPE, chip=SHIFTS, resume=True)
+    assert not (tmp_path / "out").exists()
+    assert {path.name: path.read_bytes() for path in found[0].iterdir()} == before
+
+
 def test_shared_weights_have_one_width_and_count_once(tmp_path: Path) -> None:
     summary = search(made_run(tmp_path / "run", chain()), tmp_path / "out", SearchSettings(trials=4, samples=20, budget_points=100))
     assert summary["weights"] == {"one": 9, "three": 40}
@@ -307,6 +419,19 @@ def test_a_log_of_other_evaluations_is_refused(found: tuple[Path, dict[str, Any]
         ('{"weight_bits": {"hidden": true, "readout": 4}, "correct": 3}', "line 2: weight_bits of 'hidden': True"),
         ('{"weight_bits": {"hidden": 4, "readout": 4}, "correct": 61}', "line 2: .*how many are correct"),
         ('{"weight_bits": {"hidden": 4, "readout": 4}, "correct": 3.0}', "line 2: .*how many are correct"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}}', "line 2: .*how many are correct"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}, "correct": "no"}', "line 2: .*how many are correct"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}, "correct": 3, "more": 1}', "line 2: .*how many are correct"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}, "correct": 3, "impossible": "no"}', "line 2: .*or in one line why they are impossible"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}, "impossible": ""}', "line 2: .*or in one line why they are impossible"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}, "impossible": 3}', "line 2: .*or in one line why they are impossible"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}, "impossible": null}', "line 2: .*or in one line why they are impossible"),
+        ('{"weight_bits": {"hidden": 4, "readout": 4}, "impossible": ["no"]}', "line 2: .*or in one line why they are impossible"),
+        (r'{"weight_bits": {"hidden": 4, "readout": 4}, "impossible": "no\nno"}', "line 2: .*or in one line why they are impossible"),
+        (f'{{"weight_bits": {{"hidden": 4, "readout": 4}}, "impossible": "{"no" * 9999}"}}', "line 2: .*or in one line why they are impossible"),
+        ('{"weight_bits": {"hidden": 4, "readout": 9}, "impossible": "no"}', r"line 2: weight_bits of 'readout': 9; it must be an integer in 2\.\.8"),
+        ('{"weight_bits": [4, 4], "impossible": "no"}', "line 2: .*it must hold the weight_bits of hidden, readout"),
+        ('{"impossible": "no", "correct": 3}', "line 2: .*it must hold the weight_bits of hidden, readout"),
     ],
 )
 def test_a_damaged_log_is_refused(line: str, words: str, found: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

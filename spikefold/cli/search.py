@@ -69,11 +69,13 @@ def search_report(summary: dict[str, Any], out: Path) -> Report:
     """Return the tables of a search."""
     report, chosen, eight = Report(summary), summary["chosen"], summary["eight_bits"]
     tried = summary["tried"]
+    impossible = f", {summary['impossible_trials']:,} of these impossible" if summary["impossible_trials"] else ""
     rows: list[tuple[str, object]] = [
         ("data", f"{summary['data']}, {summary['samples']:,} samples that training held back"),
         (
             "trials",
-            f"{len(tried):,}, {summary['different_trials']:,} of them different; {'all that there are' if summary['sampler'] == 'grid' else 'TPE'}",
+            f"{len(tried):,}, {summary['different_trials']:,} of them different{impossible}; "
+            f"{'all that there are' if summary['sampler'] == 'grid' else 'TPE'}",
         ),
         ("budget", f"{summary['budget_points']:g} points"),
         ("accuracy, 8 bits", f"{eight['accuracy']:.2%}"),
