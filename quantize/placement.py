@@ -140,7 +140,7 @@ def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
         if chip.gain_terms and (need := term_count(connection.gain)) > chip.gain_terms:
             raise ChipError(
                 f"layer {population.name!r} gain: a sum of {need} powers of two; chip {chip.name!r} shifts and adds {chip.gain_terms}, "
-                f"so quantize with gain_terms {chip.gain_terms}"
+                f"so fold with gain_terms (--gain-terms) {chip.gain_terms}"
             )
         # Before the plan, whose tables and images grow with the layer.
         neurons = height * width * -(-channels // chip.lanes) * chip.lanes

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import spikefold
 from spikefold import flow, rtl
+from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import MODEL, SUMMARY, write_text
 from spikefold.quantize import network_file
@@ -19,6 +20,7 @@ from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
+from spikefold.train.recipe import load_recipe, trained_widths
 
 __all__ = ["RECIPES", "RTL_SAMPLES", "demo"]
 
@@ -49,13 +51,27 @@ def demo(
     """
     seconds: dict[str, float] = {}
     chip = ChipConfig() if chip is None else chip
+    # Before the training, not after it: what is asked of the data.
+    if run is None:
+        recipe = _recipe(data_name or "digits")
+        data = load_dataset(data_name or "digits", "test", data_dir)
+    else:
+        float_network = load_float(run / MODEL)
+        data = flow.data_for(float_network, data_name, "test", data_dir)
+    count = rtl_samples or RTL_SAMPLES.get(data.name, RTL_SAMPLES_OTHERS)
+    for asked in (samples or 0, count):
+        if asked > len(data):
+            raise DataError(f"data set {data.name!r}: {asked} samples are asked for; it has {len(data)}")
     with timed("train", seconds):
-        float_network = _train(folder, data_name or "digits", data_dir, progress) if run is None else load_float(run / MODEL)
+        if run is None:
+            float_network = _train(recipe, folder, data_dir, progress)
     with timed("quantize", seconds):
-        folded = fold(float_network)
+        widths = {} if run is None else trained_widths(run)
+        if chip.gain_terms and not 0 < widths.get("gain_terms", 0) <= chip.gain_terms:
+            widths["gain_terms"] = chip.gain_terms
+        folded = fold(float_network, **widths)
         network = folded.network
         network_file.save(network, folder / "net.safetensors")
-    data = flow.data_for(network, data_name, "test", data_dir)
     with timed("float network", seconds):
         float_accuracy = flow.float_accuracy(float_network, data, samples=samples, progress=progress)
     with timed("simulate", seconds):
@@ -66,7 +82,6 @@ def demo(
         (folder / "build").mkdir()
         rtl.generate(network, chip, data, folder / "build", samples=1)
     with timed("verify", seconds):
-        count = rtl_samples or RTL_SAMPLES.get(data.name, RTL_SAMPLES_OTHERS)
         verified = rtl.verify(folder / "build", data, samples=count, simulator=simulator, progress=progress)
     summary = {
         "data": data.name,
@@ -89,14 +104,18 @@ def demo(
     return summary
 
 
-def _train(folder: Path, data_name: str, data_dir: Path | None, progress: flow.Progress | None) -> FloatNetwork:
-    from spikefold.train.recipe import load_recipe
-    from spikefold.train.run import train
-    from spikefold.train.training import Epoch
-
+def _recipe(data_name: str) -> Path:
+    """Return the recipe for a data set."""
     recipe = RECIPES / f"{data_name.replace('-', '_')}.toml"
     if not recipe.is_file():
         raise DataError(f"data set {data_name!r}: no recipe for it comes with the package; train one and name its run")
+    return recipe
+
+
+def _train(recipe: Path, folder: Path, data_dir: Path | None, progress: flow.Progress | None) -> FloatNetwork:
+    from spikefold.train.run import train
+    from spikefold.train.training import Epoch
+
     epochs = load_recipe(recipe).train.epochs
 
     def note(epoch: Epoch) -> None:

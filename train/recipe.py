@@ -1,16 +1,19 @@
 """Recipes: a TOML file that says everything about a training run. No torch here."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import spikefold
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError
+from spikefold.data.files import RECIPE
 from spikefold.data.info import DATASETS
 from spikefold.data.toml import parse_toml, read_toml_text
 from spikefold.quantize.fields import TIMESTEPS_MAX
+from spikefold.quantize.float_file import load_float
 from spikefold.quantize.network import INPUT
 from spikefold.quantize.windows import Shape
 from spikefold.train.architectures import CLASSES, expand_architecture, resolve_architecture
@@ -34,7 +37,7 @@ from spikefold.train.structure import structure
 
 __all__ = [
     "ConversionRecipe", "DataRecipe", "LayerRecipe", "NeuronRecipe", "NormRecipe", "QuantizeSettings", "Recipe", "TrainSettings", "default_name",
-    "find_recipe", "list_recipes", "load_recipe", "parse_recipe",
+    "find_recipe", "list_recipes", "load_recipe", "parse_recipe", "trained_widths",
 ]  # fmt: skip
 
 # The folder spikefold/examples, beside spikefold/train.
@@ -191,6 +194,21 @@ def load_recipe(path: Path) -> Recipe:
     except DataError as error:
         raise RecipeError(str(error)) from error
     return parse_recipe(text, str(path))
+
+
+def trained_widths(run: Path) -> dict[str, Any]:
+    """Return what the recipe of a run says of its integers, as ``fold`` takes it; nothing where it was not trained through the fold.
+
+    ``run`` is a run's folder, or its float network: a file beside the recipe that it was trained by.
+    """
+    path = (run if run.is_dir() else run.parent) / RECIPE
+    if not path.is_file():
+        return {}
+    recipe = load_recipe(path)
+    if run.is_dir() or recipe.quantize is None:
+        return {} if recipe.quantize is None else recipe.quantize.widths
+    trained_by = load_float(run).provenance.get("recipe_sha256")
+    return recipe.quantize.widths if trained_by == hashlib.sha256(read_toml_text(path).encode()).hexdigest() else {}
 
 
 def parse_recipe(text: str, place: str) -> Recipe:

@@ -106,6 +106,7 @@ def quantize(
     """
     from spikefold.quantize import network_file
     from spikefold.quantize.fold import fold
+    from spikefold.train.recipe import trained_widths
 
     report_path = out.with_suffix(".json")
     if out.suffix != ".safetensors":
@@ -121,13 +122,16 @@ def quantize(
             raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
     if data_dir is not None and calibrate is None:
         raise DataError(f"--data-dir {data_dir}: it is for --calibrate, which alone reads samples")
-    trained, bits = trained_widths(run), dict(weight_bits)
+    bits = dict(weight_bits)
+    if len(bits) < len(weight_bits):
+        twice = next(name for name in bits if sum(layer == name for layer, _ in weight_bits) > 1)
+        raise DataError(f"--weight-bits: {f'layer {twice!r} has' if twice else 'all layers have'} bits twice; give them once")
+    network, trained = read_run(run), trained_widths(run)
     if bits and "" not in bits:
         # Bits of some layers leave those of the others as they were trained.
         bits = trained.get("weight_bits", {}) | bits
     given = {"weight_bits": bits or None, "gain_bits": gain_bits, "gain_terms": gain_terms, "form": form}
     widths = trained | {name: value for name, value in given.items() if value is not None}
-    network = read_run(run)
     if calibrate is not None:
         network = with_constant_roots(network, calibrate, data_dir)
     result = fold(network, saturate_bits=saturate_bits, timesteps=timesteps, **widths)
@@ -212,16 +216,6 @@ def add_cores(report: Report, path: Path, chip_path: Path) -> None:
     total = ("all", *(sum(core[key] for core in cores) for key in ("neuron_words", "memory_bits", "block_rams", "multipliers")))
     columns = ("layer", "neuron words", "memory bits", "block RAMs (estimate)", "multipliers (estimate)")
     report.table(f"on chip {chip.name!r}", columns, [*(tuple(core.values()) for core in cores), total])
-
-
-def trained_widths(run: Path) -> dict[str, Any]:
-    """Return what a run's recipe says of its integers, as ``fold`` takes it; nothing where it was not trained through the fold."""
-    from spikefold.train.recipe import load_recipe
-
-    if not run.is_dir() or not (run / RECIPE).is_file():
-        return {}
-    settings = load_recipe(run / RECIPE).quantize
-    return {} if settings is None else settings.widths
 
 
 def read_run(path: Path) -> "FloatNetwork":

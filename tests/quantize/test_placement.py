@@ -116,7 +116,7 @@ def test_gains_that_a_chip_cannot_shift_are_refused():
     network = replace(NETWORK, connections=(connection, *NETWORK.connections[1:]))
     place(network, ChipConfig(name="c"))
     name = NETWORK.populations[0].name
-    text = rf"^layer '{name}' gain: a sum of 3 powers of two; chip 'c' shifts and adds 2, so quantize with gain_terms 2$"
+    text = rf"^layer '{name}' gain: a sum of 3 powers of two; chip 'c' shifts and adds 2, so fold with gain_terms \(--gain-terms\) 2$"
     with pytest.raises(ChipError, match=text):
         place(network, ChipConfig(name="c", gain_terms=2))
     for gain in (-8, 0, 12):
