@@ -284,6 +284,62 @@ def test_verify_compares_and_says_so(build: Path, tmp_path: Path) -> None:
     assert document["cycles"] == {"steps_compared": 2 * (3 + 2), "arrivals_compared": document["cycles"]["arrivals_compared"], "differences": 0}
 
 
+def test_verify_replaces_nothing_unasked_and_its_build_never(build: Path, tmp_path: Path) -> None:
+    copy, out = tmp_path / "build", tmp_path / "result.json"
+    shutil.copytree(build, copy)
+    (tmp_path / "link").symlink_to(copy / "rtl")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    out.write_text("years")
+    ended_badly(spikefold("verify", copy, "--samples", "1", "--out", out), "result.json: it exists already; use --force to replace it")
+    assert out.read_text() == "years"
+    for name in (copy / "manifest.json", copy / "network.safetensors", tmp_path / "link" / "spikefold.v", copy / "rtl" / "new.v"):
+        ended_badly(spikefold("verify", copy, "--samples", "1", "--out", name, "--force"), f"{name}: it is in {copy}, which is read here")
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    assert spikefold("verify", copy, "--samples", "1", "--out", out, "--force").exit_code == 0
+    assert json.loads(out.read_text())["equal"] is True
+
+
+def test_a_plot_replaces_nothing_unasked_and_the_run_never(run: Path, tmp_path: Path) -> None:
+    copy, out = tmp_path / "run", tmp_path / "run" / "figures.svg"
+    shutil.copytree(run, copy)
+    before = {path: path.read_bytes() for path in copy.iterdir()}
+    for name in ("recipe.toml", "model.safetensors", "summary.json", "evaluation.json", "checkpoint.pt", "log.jsonl"):
+        ended_badly(spikefold("evaluate", copy, "--samples", "5", "--plot", copy / name, "--force"), f"{copy / name}: it is a file that is read here")
+    ended_badly(spikefold("evaluate", copy, "--samples", "5", "--plot", tmp_path), "it is a folder")
+    ended_badly(spikefold("evaluate", copy, "--samples", "5", "--plot", tmp_path / "no" / "a.svg"), "does not exist")
+    assert {path: path.read_bytes() for path in copy.iterdir()} == before
+    assert spikefold("evaluate", copy, "--samples", "5", "--plot", out).exit_code == 0
+    assert "<svg" in out.read_text()
+    out.write_text("years")
+    ended_badly(spikefold("evaluate", copy, "--samples", "5", "--plot", out), "figures.svg: it exists already; use --force to replace it")
+    assert out.read_text() == "years"
+    assert spikefold("evaluate", copy, "--samples", "5", "--plot", out, "--force").exit_code == 0
+    assert "<svg" in out.read_text()
+
+
+def test_compare_evaluates_nothing_where_a_run_is_missing(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "evaluation.json").unlink(missing_ok=True)
+    ended_badly(spikefold("compare", copy, tmp_path / "nosuch"), "nosuch: it is not the folder of a finished training run")
+    assert not (copy / "evaluation.json").exists()
+
+
+def test_the_examples_name_recipes_and_tables_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikefold.train.recipe import find_recipe, load_recipe
+    from spikefold.train.tables import find_table, load_table
+
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    named = []
+    for verb, load in (("train", lambda name: load_recipe(find_recipe(name))), ("reproduce", lambda name: load_table(find_table(name)))):
+        for line in spikefold(verb, "--help").output.splitlines():
+            _, called, rest = line.partition(f"  spikefold {verb} ")
+            if called:
+                load(rest.split()[0])
+                named.append(rest.split()[0])
+    assert {"bntt_cifar10_vgg9", "stochmax"} <= set(named)
+
+
 def altered(run_rtl: Callable[..., Trace], neuron: tuple[int, ...] = (0, 2, 1, 3, 4)) -> Callable[..., Trace]:
     """Return a run of the Verilog in which one potential is wrong."""
 
@@ -404,8 +460,8 @@ def test_one_line_for_settings_that_do_not_fit(files: Path, net: Path, build: Pa
     ended_badly(spikefold("simulate", net, "--data", "cats", *out), "data set 'cats'")
     ended_badly(spikefold("simulate", net, "--split", "middle", *out), "split 'middle'")
     ended_badly(spikefold("simulate", net, "--samples", "999", *out), "999 samples", "it has 360")
-    for place in (tmp_path, tmp_path / "no" / "result.json"):
-        ended_badly(spikefold("verify", build, "--out", place), "must be a file in a folder that exists")
+    for place, words in ((tmp_path, "it is a folder; a file's name is needed"), (tmp_path / "no" / "result.json", "does not exist")):
+        ended_badly(spikefold("verify", build, "--out", place), str(place), words)
     ended_badly(spikefold("verify", build, "--samples", "361"), "361 samples", "it has 360")
     ended_badly(spikefold("simulate", net, "--data", "fashion-mnist", "--data-dir", tmp_path, *out), str(tmp_path))
     (tmp_path / "chip.toml").write_text('name = "tiny"\ncores = 1\n')

@@ -11,7 +11,7 @@ from spikefold import flow
 from spikefold.cli.counts import count_tables
 from spikefold.cli.output import show
 from spikefold.data.coding import InputCoding
-from spikefold.data.datasets import load_dataset
+from spikefold.data.datasets import DATASETS, load_dataset
 from spikefold.quantize import network_file
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.counts import count
@@ -92,11 +92,60 @@ def test_bad_arguments_end_in_one_line(net: Path, tmp_path: Path) -> None:
     ended_badly(spikefold("count", tmp_path / "none.safetensors"), "none.safetensors")
     ended_badly(spikefold("count", net, "--samples", "9999"), "9999 samples are asked for")
     ended_badly(spikefold("count", net, "--data", "fashion"), "fashion")
-    ended_badly(spikefold("count", net, "--out", tmp_path), "it must be a file in a folder that exists")
-    ended_badly(spikefold("count", net, "--out", tmp_path / "none" / "counts.json"), "it must be a file in a folder that exists")
+    ended_badly(spikefold("count", net, "--out", tmp_path), "it is a folder; a file's name is needed")
+    ended_badly(spikefold("count", net, "--out", tmp_path / "none" / "counts.json"), f"the folder {tmp_path / 'none'} does not exist")
     ended_badly(spikefold("count"), "NET")
     network_file.save(replace(digits(), provenance={}), tmp_path / "unknown.safetensors")
     ended_badly(spikefold("count", tmp_path / "unknown.safetensors"), "provenance names none")
+
+
+def test_count_replaces_nothing_unasked_and_its_network_never(net: Path, tmp_path: Path) -> None:
+    out, before = tmp_path / "counts.json", net.read_bytes()
+    out.write_text("years")
+    ended_badly(spikefold("count", net, "--samples", "2", "--out", out), "counts.json: it exists already; use --force to replace it")
+    assert out.read_text() == "years"
+    assert spikefold("count", net, "--samples", "2", "--out", out, "--force").exit_code == 0
+    assert json.loads(out.read_text())["samples"] == 2
+    (tmp_path / "link").symlink_to(net)
+    for name in (net, tmp_path / "link"):
+        ended_badly(spikefold("count", net, "--samples", "2", "--out", name, "--force"), f"{name}: it is a file that is read here")
+    assert net.read_bytes() == before
+
+
+def test_figures_are_shown_where_they_cannot_be_written(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("spikefold.data.files.os.fsync", refused)
+    result = spikefold("count", net, "--samples", "2", "--json", "--out", tmp_path / "counts.json")
+    assert (result.exit_code, result.stderr) == (2, f"spikefold: {tmp_path / 'counts.json'}: Permission denied\n")
+    assert json.loads(result.stdout)["samples"] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_are_written_where_they_cannot_be_shown(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("spikefold.cli.output.show", closed)
+    assert spikefold("count", net, "--samples", "2", "--out", tmp_path / "counts.json").exit_code == 2
+    assert json.loads((tmp_path / "counts.json").read_text())["samples"] == 2
+
+
+def test_a_file_that_appears_during_the_run_is_kept(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> None:
+        (tmp_path / "counts.json").write_text("of another run")
+
+    monkeypatch.setattr("spikefold.cli.output.show", slow)
+    ended_badly(spikefold("count", net, "--samples", "2", "--out", tmp_path / "counts.json"), "it exists already")
+    assert (tmp_path / "counts.json").read_text() == "of another run"
+
+
+def test_every_data_set_is_named_in_the_help() -> None:
+    # Lines may be broken at a hyphen.
+    shown = "".join(spikefold("count", "--help").output.split())
+    *names, last = DATASETS
+    assert f"NAME{','.join(names)}or{last};bydefault" in shown
 
 
 def test_the_verb_is_listed_and_has_examples() -> None:

@@ -26,6 +26,10 @@ def compare(
     The figures come from the runs' ``evaluation.json``, which is made where it is not there; with ``samples``, from the first held-back
     samples, anew. The test accuracy is None where the test split was not read, and the early exit where there is no BNTT.
     """
+    for folder in (a, b):
+        # Of both, before the first is evaluated.
+        if not (folder / SUMMARY).is_file() or not (folder / RECIPE).is_file():
+            raise TrainError(f"{folder}: it is not the folder of a finished training run (it needs {RECIPE} and {SUMMARY})")
     runs = [_Run(folder, samples, data_dir, progress) for folder in (a, b)]
     settings = [run.settings for run in runs]
     keys = [key for key in (settings[0] | settings[1]) if settings[0].get(key) != settings[1].get(key)]
@@ -42,8 +46,6 @@ class _Run:
     """What is known of one run."""
 
     def __init__(self, folder: Path, samples: int | None, data_dir: Path | None, progress: Callable[[str, int, int], None] | None) -> None:
-        if not (folder / SUMMARY).is_file() or not (folder / RECIPE).is_file():
-            raise TrainError(f"{folder}: it is not the folder of a finished training run (it needs {RECIPE} and {SUMMARY})")
         summary = _read(folder / SUMMARY)
         if samples is None and (folder / EVALUATION).is_file():
             found = _read(folder / EVALUATION)

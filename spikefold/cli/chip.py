@@ -18,14 +18,15 @@ from spikefold.cli.output import (
     comparison_rows,
     data_options,
     examples,
+    force_file_option,
     note,
     progress_bar,
     read_chip,
     show,
+    show_and_write,
     simulator_option,
 )
-from spikefold.data.errors import DataError
-from spikefold.data.files import SUMMARY, new_folder, write_text
+from spikefold.data.files import SUMMARY, check_output, new_folder, write_text
 
 if TYPE_CHECKING:
     from spikefold.flow import Simulation
@@ -134,6 +135,7 @@ def generate(
 @data_options("How many samples, from the first; by default 20.")
 @simulator_option
 @click.option("--out", type=PATH, metavar="RESULT.json", help="Write the result there too.")
+@force_file_option
 @as_json
 def verify(
     build: Path,
@@ -143,6 +145,7 @@ def verify(
     samples: int | None,
     simulator: Simulator,
     out: Path | None,
+    force: bool,
     json_only: bool,
 ) -> None:
     """Run the Verilog in BUILD and compare all that it does with the reference and the simulated chip.
@@ -152,9 +155,8 @@ def verify(
     """
     from spikefold import flow, rtl
 
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        # Said before the long run, not after it.
-        raise DataError(f"{out}: it must be a file in a folder that exists")
+    if out is not None:
+        check_output(out, force=force, inputs=[build])
     network = rtl.read_build(build)[0]
     data = flow.data_for(network, data_name, split, data_dir)
     with progress_bar() as progress:
@@ -163,8 +165,6 @@ def verify(
     report.table(str(build), COMPARISON_COLUMNS, [*comparison_rows("reference", result.reference), *comparison_rows("simulator", result.simulated)])
     if result.changed:
         note(f"changed since it was generated: {', '.join(result.changed)}")
-    if out is not None:
-        write_text(out, json.dumps(report.document, indent=2) + "\n")
-    show(report, json_only)
+    show_and_write(report, json_only, out, json.dumps(report.document, indent=2) + "\n", force=force)
     if not result.equal:
         raise SystemExit(DIFFERENT)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, data_options, examples, progress_bar, show
-from spikefold.data.errors import DataError
-from spikefold.data.files import write_text
+from spikefold.cli.output import PATH, Report, as_json, data_options, examples, force_file_option, progress_bar, show_and_write
+from spikefold.data.files import check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +28,10 @@ SCHEDULES = {"gain": "gains", "gain_shift": "shifts of gains", "threshold": "thr
 @click.argument("net", type=PATH)
 @data_options(f"How many samples, from the first; by default {SAMPLES}, or all where there are fewer.")
 @click.option("--out", type=PATH, metavar="RESULT.json", help="Write the result there too.")
+@force_file_option
 @as_json
 def count(
-    net: Path, data_name: str | None, split: str, data_dir: Path | None, samples: int | None, out: Path | None, json_only: bool
+    net: Path, data_name: str | None, split: str, data_dir: Path | None, samples: int | None, out: Path | None, force: bool, json_only: bool
 ) -> None:  # fmt: skip
     """Count what an inference of the integer network NET takes, by NeuroBench's definitions.
 
@@ -41,18 +41,16 @@ def count(
     from spikefold import flow
     from spikefold.quantize import network_file
 
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        # Said before the run, not after it.
-        raise DataError(f"{out}: it must be a file in a folder that exists")
+    if out is not None:
+        check_output(out, force=force, inputs=[net])
     network = network_file.load(net)
     data = flow.data_for(network, data_name, split, data_dir)
     wanted = flow.sample_count(network, data, min(SAMPLES, len(data)) if samples is None else samples)
     with progress_bar() as progress:
         result = measure(network, data, wanted, progress)
     document = {"data": data.name, "split": split, "accuracy": result.accuracy(data.labels[:wanted]), **result.to_dict()}
-    if out is not None:
-        write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n")
-    show(count_tables(document, str(net)), json_only)
+    content = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    show_and_write(count_tables(document, str(net)), json_only, out, content, force=force)
 
 
 def measure(network: "Network", data: "Dataset", wanted: int, progress: Callable[[str, int, int], None]) -> "NetworkCount":

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from spikefold.data.files import check_output, write_text
+from spikefold.data.info import DATASETS
+
 if TYPE_CHECKING:
     from spikefold.quantize.trace import Comparison
 
@@ -24,10 +27,12 @@ __all__ = [
     "comparison_rows",
     "data_options",
     "examples",
+    "force_file_option",
     "note",
     "progress_bar",
     "read_chip",
     "show",
+    "show_and_write",
     "simulator_option",
 ]
 
@@ -48,10 +53,12 @@ PATH = PathName(path_type=Path)
 Simulator = Literal["icarus", "verilator"]
 DIFFERENT = 1
 """The exit status where a comparison found a difference."""
+DATA = f"{', '.join([*DATASETS][:-1])} or {[*DATASETS][-1]}"
 COMPARISON_COLUMNS = ("compared with", "what", "compared", "differing", "first difference")
 
 as_json = click.option("--json", "json_only", is_flag=True, help="Print JSON instead of a table.")
 chip_option = click.option("--chip", "chip_path", type=PATH, metavar="CHIP.toml", help="The chip's limits; by default 16 cores of 8 lanes.")
+force_file_option = click.option("--force", is_flag=True, help="Replace the file that is there.")
 
 simulator_option = click.option(
     "--simulator", type=click.Choice(["icarus", "verilator"]), default="icarus", show_default=True, help="What runs the Verilog."
@@ -66,7 +73,7 @@ def examples(*lines: str) -> str:
 def data_options(samples_help: str) -> Callable[[F], F]:
     """Add the options that choose samples of a data set."""
     options = (
-        click.option("--data", "data_name", metavar="NAME", help="digits or fashion-mnist; by default what the network was trained on."),
+        click.option("--data", "data_name", metavar="NAME", help=f"{DATA}; by default what the network was trained on."),
         click.option("--split", default="test", show_default=True, metavar="SPLIT", help="train or test."),
         click.option("--data-dir", type=PATH, metavar="DIR", help="The folder of the data set's files, where they are not in their usual place."),
         click.option("--samples", type=click.IntRange(min=1), metavar="N", help=samples_help),
@@ -118,6 +125,17 @@ def show(report: Report, json_only: bool) -> None:
             # Text, so that a bracket in a name is not markup.
             table.add_row(*(Text(_cell(value)) for value in row))
         console.print(table)
+
+
+def show_and_write(report: Report, json_only: bool, path: Path | None, content: str, *, force: bool) -> None:
+    """Print ``report``, and write ``content`` to ``path`` if there is one; where one of the two fails, the other is not lost."""
+    try:
+        show(report, json_only)
+    finally:
+        if path is not None:
+            # Again: the name may have been taken during the run.
+            check_output(path, force=force)
+            write_text(path, content)
 
 
 def _cell(value: object) -> str:

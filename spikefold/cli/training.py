@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, show
-from spikefold.data.errors import DataError
-from spikefold.data.files import SUMMARY, write_text
+from spikefold.cli.output import PATH, Report, as_json, examples, force_file_option, progress_bar, show, show_and_write
+from spikefold.data.files import EVALUATION, FINAL_EVALUATION, MODEL, RECIPE, SUMMARY, WEIGHTS, check_output
 
 if TYPE_CHECKING:
     from spikefold.train.training import Epoch
@@ -27,7 +26,7 @@ data_dir_option = click.option(
     epilog=examples(
         "train examples/recipes/digits.toml --out runs/digits",
         "train examples/recipes/digits.toml --out runs/digits --resume",
-        "train bntt-cifar10-vgg9 --data-dir cifar-10-batches-bin --out runs/vgg9 --tensorboard runs/vgg9/board",
+        "train bntt_cifar10_vgg9 --data-dir cifar-10-batches-bin --out runs/vgg9 --tensorboard runs/vgg9/board",
     )
     + "\n\n\b\nOn several GPUs or machines:\n  torchrun --nproc-per-node 4 -m spikefold train RECIPE --out RUN"
 )
@@ -85,26 +84,27 @@ def train(recipe: str, out: Path, resume: bool, force: bool, data_dir: Path | No
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="The first N samples alone.")
 @data_dir_option
 @click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the figures, too.")
+@force_file_option
 @as_json
-def evaluate(run: Path, final: bool, samples: int | None, data_dir: Path | None, plot: Path | None, json_only: bool) -> None:
+def evaluate(run: Path, final: bool, samples: int | None, data_dir: Path | None, plot: Path | None, force: bool, json_only: bool) -> None:
     """Say what the trained network in the folder RUN is worth, in float64.
 
     On the samples that training held back, or with --final on the test split: accuracy after every timestep, early exit by the gammas
     of BNTT, the confusion matrix, firing rates, operations and estimated energy. All of it is kept in RUN as evaluation.json or
     evaluation_final.json, unless --samples takes only some. Needs the extra 'train'.
     """
+    from spikefold.plot import evaluation_svg
     from spikefold.train.evaluation import evaluate as run_evaluation
+    from spikefold.train.run import CHECKPOINT, LOG
 
-    if plot is not None and not plot.parent.is_dir():
-        raise DataError(f"{plot}: the folder {plot.parent} does not exist")
+    if plot is not None:
+        own = (RECIPE, MODEL, WEIGHTS, SUMMARY, EVALUATION, FINAL_EVALUATION, CHECKPOINT, LOG)
+        check_output(plot, force=force, inputs=[run / name for name in own])
     with progress_bar() as progress:
         evaluation = run_evaluation(run, final=final, samples=samples, data_dir=data_dir, progress=progress)
     found = evaluation.to_dict()
-    if plot is not None:
-        from spikefold.plot import evaluation_svg
-
-        write_text(plot, evaluation_svg(found))
-    show(_evaluation_report(str(run), found), json_only)
+    drawing = "" if plot is None else evaluation_svg(found)
+    show_and_write(_evaluation_report(str(run), found), json_only, plot, drawing, force=force)
 
 
 def _evaluation_report(title: str, found: dict[str, Any]) -> Report:

@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ __all__ = [
     "RECIPE",
     "SUMMARY",
     "WEIGHTS",
+    "check_output",
     "check_replaceable",
     "new_folder",
     "read_whole",
@@ -63,29 +64,73 @@ def read_whole(path: Path, bytes_max: int) -> bytes:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` by way of a temporary name in the same folder; an interrupt leaves the old file."""
+    """Write ``content`` to ``path`` by way of a temporary name in the same folder; an interrupt leaves the old file.
+
+    What cannot be written is a SpikefoldError that names ``path``.
+    """
     if not path.parent.is_dir():
         raise SpikefoldError(f"{path}: the folder {path.parent} does not exist")
     if path.is_dir():
         raise SpikefoldError(f"{path}: it is a folder; a file's name is needed")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with _refusals_of(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: Path, content: str) -> None:
     """Write ``content`` as UTF-8 like :func:`write_bytes`."""
     write_bytes(path, content.encode())
+
+
+def check_output(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Raise a DataError where :func:`write_bytes` cannot write to ``path``, or must not: for before a long run, not after it.
+
+    An existing file is replaced only with ``force``; one of the ``inputs``, files that the run reads or folders whose content it reads, and
+    what is no regular file, such as a device, never is. The folder is tried with a file that is gone at once.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: it is a folder; a file's name is needed")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the folder {path.parent} does not exist")
+    # A link counts as what it leads to, and as a name in its folder, since that is what a rename replaces.
+    targets = (Path(os.path.realpath(path)), Path(os.path.realpath(path.parent), path.name))
+    for source in inputs:
+        resolved = Path(os.path.realpath(source))
+        if resolved in targets:
+            raise DataError(f"{path}: it is a file that is read here, which is never replaced; choose another name")
+        if any(resolved in target.parents for target in targets):
+            raise DataError(f"{path}: it is in {source}, which is read here and stays as it is; choose another name")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: it is not a file; choose another name")
+    if os.path.lexists(path) and not force:
+        raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
+    with _refusals_of(path), tempfile.TemporaryFile(dir=path.parent, prefix=_prefix(path)):
+        pass
+
+
+@contextmanager
+def _refusals_of(path: Path) -> Iterator[None]:
+    """Make what the system refuses to a temporary name an error about ``path``, the name that was asked for."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def _prefix(path: Path) -> str:
+    """Return how the temporary name beside ``path`` begins; cut, so that it may be as long as ``path`` where that is a full name."""
+    return f".{path.name[:40]}."
 
 
 def check_replaceable(path: Path) -> None:
@@ -108,7 +153,8 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     _check_target(path, target, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    with _refusals_of(path):
+        working = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
     try:
         yield working
         umask = os.umask(0)
@@ -116,9 +162,14 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         working.chmod(0o777 & ~umask)
         # Again: the name may have been taken in the meantime.
         _check_target(path, target, force=force)
-        _swap(working, target)
-    except BaseException:
+        with _refusals_of(path):
+            _swap(working, target)
+    except BaseException as error:
         shutil.rmtree(working, ignore_errors=True)
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        if isinstance(error, SpikefoldError | OSError) and str(working) in said:
+            # The name that was asked for; the temporary one says nothing.
+            raise SpikefoldError(said.replace(str(working), str(path))) from error
         raise
 
 
@@ -143,7 +194,7 @@ def _swap(working: Path, target: Path) -> None:
     if not target.exists():
         working.rename(target)
         return
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{_prefix(target)}old."))
     try:
         target.replace(aside)
         working.rename(target)

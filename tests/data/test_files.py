@@ -1,11 +1,12 @@
-"""Folders that are replaced whole, and those that never are."""
+"""Files and folders that are replaced whole, and those that never are."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from spikefold.data.errors import SpikefoldError
-from spikefold.data.files import new_folder
+from spikefold.data.errors import DataError, SpikefoldError
+from spikefold.data.files import check_output, new_folder, write_bytes
 
 
 def fill(path: Path, *, force: bool = False) -> None:
@@ -88,3 +89,86 @@ def test_an_interrupted_swap_leaves_the_old_folder(tmp_path: Path, monkeypatch: 
         fill(out, force=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (out / "summary.json").read_text() == "old"
+
+
+def denied(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied", "/somewhere/.name.nxm85q1h")
+
+
+def test_an_output_that_may_be_written_leaves_no_trace(tmp_path: Path) -> None:
+    check_output(tmp_path / "new.json", force=False, inputs=[tmp_path / "net", tmp_path / "build"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = old_folder(tmp_path / "build")
+    (tmp_path / "outside").write_text("old")
+    (tmp_path / "inside").symlink_to(build / "summary.json")
+    (build / "out").symlink_to(tmp_path / "outside")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(build)
+    for name, force, words in (
+        (build, True, "build: it is a folder; a file's name is needed"),
+        (tmp_path / "no" / "x", True, "x: the folder .*no does not exist"),
+        (tmp_path / "outside" / "x", True, "x: the folder .*outside does not exist"),
+        (tmp_path / "outside", False, "outside: it exists already; use --force to replace it, or another name"),
+        (tmp_path / "nowhere", False, "nowhere: it exists already"),
+        (tmp_path / "pipe", True, "pipe: it is not a file"),
+        (Path("/dev/null"), True, "/dev/null: it is not a file"),
+        (Path("new"), True, "new: it is in .*build, which is read here"),
+        (build / "out", True, "out: it is in .*build, which is read here"),
+        (tmp_path / "inside", True, "inside: it is in .*build, which is read here"),
+        (tmp_path / "build" / ".." / "build" / "summary.json", True, "it is in .*build, which is read here"),
+    ):
+        with pytest.raises(DataError, match=words):
+            check_output(name, force=force, inputs=[build])
+    check_output(tmp_path / "outside", force=True, inputs=[build])
+    for name in (build / "summary.json", tmp_path / "inside", Path("summary.json")):
+        with pytest.raises(DataError, match="it is a file that is read here, which is never replaced"):
+            check_output(name, force=True, inputs=[build / "summary.json"])
+
+
+def test_a_folder_that_takes_no_file_is_found_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # For root, too.
+    with pytest.raises(DataError, match=r"^/proc/c\.json: "):
+        check_output(Path("/proc/c.json"), force=False)
+    monkeypatch.setattr("spikefold.data.files.tempfile.TemporaryFile", denied)
+    with pytest.raises(DataError, match=r"/c\.json: Permission denied$"):
+        check_output(tmp_path / "c.json", force=False)
+
+
+@pytest.mark.parametrize("refusing", ["spikefold.data.files.tempfile.mkstemp", "spikefold.data.files.Path.replace"])
+def test_a_refused_file_has_its_own_name_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
+    monkeypatch.setattr(refusing, denied)
+    with pytest.raises(SpikefoldError) as raised:
+        write_bytes(tmp_path / "c.json", b"")
+    assert str(raised.value) == f"{tmp_path / 'c.json'}: Permission denied"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("refusing", ["spikefold.data.files.tempfile.mkdtemp", "spikefold.data.files.Path.rename"])
+def test_a_refused_folder_has_its_own_name_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
+    monkeypatch.setattr(refusing, denied)
+    with pytest.raises(SpikefoldError) as raised:
+        fill(tmp_path / "out")
+    assert str(raised.value) == f"{tmp_path / 'out'}: Permission denied"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_file_of_a_new_folder_is_named_in_that_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SpikefoldError) as missing, new_folder(tmp_path / "out") as folder:
+        (folder / "no" / "a.txt").write_text("new")
+    assert str(missing.value) == f"{tmp_path / 'out' / 'no' / 'a.txt'}: No such file or directory"
+    monkeypatch.setattr("spikefold.data.files.os.fsync", denied)
+    with pytest.raises(SpikefoldError) as refused, new_folder(tmp_path / "out") as folder:
+        write_bytes(folder / "a.txt", b"new")
+    assert str(refused.value) == f"{tmp_path / 'out' / 'a.txt'}: Permission denied"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_of_full_length_is_written(tmp_path: Path) -> None:
+    check_output(tmp_path / ("n" * 255), force=False)
+    write_bytes(tmp_path / ("n" * 255), b"new")
+    fill(tmp_path / ("f" * 255))
+    assert sorted(p.name[0] for p in tmp_path.iterdir()) == ["f", "n"]
