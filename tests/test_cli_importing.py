@@ -1,12 +1,17 @@
 """``spikefold import`` on the command line: what it leaves, and its one-line errors."""
 
 import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spikefold.quantize.float_file import load_float
+from spikefold.quantize.float_file import load_float, save_float
 from tests.cli import ended_badly, spikefold
 
 MODEL = """
@@ -81,7 +86,7 @@ def test_bad_input_leaves_no_file(model: Path, tmp_path: Path) -> None:
     ended_badly(spikefold("import", f"{model}:net", *shape, "--data", "digits", *common), "one of --data and --shape")
     ended_badly(spikefold("import", f"{model}:other", *shape, *common), "it has no 'other'")
     ended_badly(spikefold("import", f"{model}:pooled", *shape, *common), "0 (torch.MaxPool2d)", "use AvgPool2d")
-    ended_badly(spikefold("import", f"{model}:net", "--shape", "1", "7", "7", *common), "its forward failed on an input of [8, 1, 7, 7]")
+    ended_badly(spikefold("import", f"{model}:net", "--shape", "1", "7", "7", *common), "its forward failed on an input of [8, 1, 7, 7]", "--forward")
     ended_badly(spikefold("import", f"{model}:net", *shape, "--coding", "frames", "--std", "2", *common), "std 2.0")
     ended_badly(spikefold("import", f"{model}:net", *shape, "--timesteps", "3", "--out", tmp_path / "net.txt"), "must end in .safetensors")
     ended_badly(spikefold("import", f"{model}:net", *shape, "--timesteps", "3", "--out", tmp_path / "no" / "net.safetensors"), "does not exist")
@@ -125,8 +130,66 @@ def test_export_and_back(hard: Path, tmp_path: Path) -> None:
     assert (before.input, before.class_names, before.timesteps) == (after.input, after.class_names, after.timesteps)
     for a, b in zip(before.layers, after.layers, strict=True):
         assert all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("weights", "leak", "threshold", "load"))
-    ended_badly(spikefold("import", graph, "--out", back, "--force", "--dt", "1"), "--dt is not taken")
-    ended_badly(spikefold("import", graph, "--out", back, "--force", "--data", "digits"), "--data is not taken")
+    for option, *values in (
+        ("--dt", "1"), ("--data", "digits"), ("--data-dir", tmp_path), ("--samples", "100"), ("--forward", "auto"), ("--readout", "auto"),
+        ("--shape", "1", "8", "8"), ("--coding", "direct"), ("--seed", "0"), ("--discretisation", "euler"), ("--timesteps", "3"),
+    ):  # fmt: skip
+        ended_badly(spikefold("import", graph, "--out", back, "--force", option, *values), f"{graph}: ", f"; {option} is not taken")
+
+
+def test_the_data_set_goes_round(hard: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nir")
+    named, graph, back = tmp_path / "named.safetensors", tmp_path / "net.nir", tmp_path / "back.safetensors"
+    network = load_float(hard)
+    save_float(replace(network, provenance=dict(network.provenance) | {"data": "digits"}), named)
+    integers = tmp_path / "integers.safetensors"
+    for line in (("export", named, "--out", graph), ("import", graph, "--out", back), ("quantize", back, "--out", integers)):
+        result = spikefold(*line)
+        assert result.exit_code == 0, result.output
+    assert dict(load_float(back).provenance) == {"data": "digits"}
+    result = spikefold("count", integers, "--samples", "2")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_is_read_is_never_replaced(hard: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nir")
+    words = ("it is what is read", "which is not replaced; choose another name")
+    run, link, graph = tmp_path / "run", tmp_path / "link.nir", tmp_path / "net.json"
+    run.mkdir()
+    (run / "model.safetensors").write_bytes(hard.read_bytes())
+    link.symlink_to(hard)
+    assert spikefold("export", hard, "--out", graph).exit_code == 0
+    content, written = hard.read_bytes(), graph.read_bytes()
+    for force in ((), ("--force",)):
+        ended_badly(spikefold("export", hard, "--out", hard, *force), f"{hard}: ", *words)
+        ended_badly(spikefold("export", hard, "--out", link, *force), f"{link}: ", *words)
+        ended_badly(spikefold("export", run, "--out", run / "model.safetensors", *force), *words)
+        ended_badly(spikefold("export", run / "model.safetensors", "--out", run / ".." / "run" / "model.safetensors", *force), *words)
+        # The report beside the network would be in its place.
+        ended_badly(spikefold("import", graph, "--out", graph.with_suffix(".safetensors"), *force), f"{graph}: ", *words)
+    renamed = tmp_path / "graph.safetensors"
+    renamed.write_bytes(written)
+    ended_badly(spikefold("import", renamed, "--out", renamed, "--force"), *words)
+    assert (hard.read_bytes(), (run / "model.safetensors").read_bytes()) == (content, content)
+    assert (graph.read_bytes(), renamed.read_bytes()) == (written, written)
+
+
+def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("snntorch")
+    pytest.importorskip("nir")
+    boxes = (Path(__file__).parents[1] / "docs" / "importing.md").read_text(encoding="utf-8").split("```\n")[1::2]
+    monkeypatch.chdir(tmp_path)
+    verbs = []
+    for target, text, line in re.findall(r"(?:(cat > net\.py|python -) <<'END'\n(.*?)\nEND|spikefold ([^\n]*))\n", "".join(boxes), re.DOTALL):
+        if target.startswith("cat"):
+            Path("net.py").write_text(text, encoding="utf-8")
+        elif target:
+            subprocess.run([sys.executable, "-c", text], check=True)
+        else:
+            result = spikefold(*shlex.split(line))
+            assert result.exit_code == 0, f"{line}: {result.output}"
+            verbs.append(line.split()[0])
+    assert verbs == ["import", "quantize", "export", "import", "import"]
 
 
 def test_a_graph_of_another_framework_needs_its_rules(tmp_path: Path) -> None:
@@ -138,6 +201,8 @@ def test_a_graph_of_another_framework_needs_its_rules(tmp_path: Path) -> None:
     ended_badly(spikefold("import", path, *common), "--dt, --reset, --compare must say what a NIR graph does not")
     ended_badly(spikefold("import", path, *common, *NIR_RULES[2:]), "--dt must say")
     ended_badly(spikefold("import", path, *NIR_RULES, "--shape", "4", "1", "1", "--out", out), "--timesteps is missing")
+    for option, value in (("--forward", "step"), ("--readout", "auto"), ("--samples", "3"), ("--data-dir", "somewhere")):
+        ended_badly(spikefold("import", path, *common, *NIR_RULES, option, value), f"{option} is not taken")
     ended_badly(spikefold("import", path, *common, *NIR_RULES[:1], "-1", *NIR_RULES[2:]), "dt: -1.0; it must be above 0")
     assert not out.exists()
     result = spikefold("import", path, *common, *NIR_RULES, "--json")
@@ -148,7 +213,10 @@ def test_a_graph_of_another_framework_needs_its_rules(tmp_path: Path) -> None:
 
 def test_rules_of_nir_are_not_for_modules(model: Path, tmp_path: Path) -> None:
     common = ("--shape", "1", "8", "8", "--timesteps", "3", "--out", tmp_path / "net.safetensors")
-    ended_badly(spikefold("import", f"{model}:net", *common, "--reset", "hard"), "--reset is for NIR graphs")
+    ended_badly(spikefold("import", f"{model}:net", *common, "--reset", "hard"), "NIR graphs", "--reset is not taken")
+    ended_badly(spikefold("import", f"{model}:net", *common, "--discretisation", "euler"), "--discretisation is not taken")
+    ended_badly(spikefold("import", f"{model}:net", *common, "--samples", "5"), "no --data is given; --samples is not taken")
+    ended_badly(spikefold("import", f"{model}:net", *common, "--data-dir", tmp_path), "no --data is given; --data-dir is not taken")
     missing = tmp_path / "none.nir"
     ended_badly(spikefold("import", missing, *common), str(missing))
 

@@ -211,6 +211,9 @@ def _compared_with_text(said: dict[str, Any], network: FloatNetwork) -> str:
         # The order of a table's keys means nothing.
         if repr(_ordered(table[key])) != repr(_ordered(said[key])):
             return f"{key}: {table[key]!r:.200}, the text says {said[key]!r:.200}"
+    trained_on = {key: said[key] for key in ("data",) if key in said}
+    if dict(network.provenance) != trained_on:
+        return f"provenance: {dict(network.provenance)!r:.200}, the text says {trained_on!r:.200}"
     for layer, told in zip(network.layers, said["layers"], strict=True):
         found = {
             "name": layer.name, "bias": layer.bias is not None, "fires_at_threshold": layer.fires_at_threshold, "leak": layer.leak.tolist(),

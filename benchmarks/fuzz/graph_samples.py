@@ -98,7 +98,10 @@ def exported(number: int) -> tuple[str, Tree]:
         FloatLayer(name="b", kind="dense", weights=rng.normal(0, 0.5, (3, 18)), pool=2, **last),
     )
     readout: Any = "potential" if number % 3 == 0 else "spike_count"
-    network = FloatNetwork(timesteps=TIMESTEPS, input=coding_of((2, 5, 6)), layers=layers, readout=readout, class_names=("x", "y", "z"))
+    network = FloatNetwork(
+        timesteps=TIMESTEPS, input=coding_of((2, 5, 6)), layers=layers, readout=readout, class_names=("x", "y", "z"),
+        provenance={"data": "digits"} if number % 2 else {},
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         export_nir(network, Path(folder) / "graph.nir")
         with h5py.File(Path(folder) / "graph.nir") as file:

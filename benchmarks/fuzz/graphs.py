@@ -191,6 +191,6 @@ NIR = Reader(
     covers={
         "spikefold.train.importers.hdf5_child": ("_Reader", "read", "written"), "spikefold.train.importers.hdf5_file": ("decoded", "_value"),
         "spikefold.train.importers.nir_graph": (), "spikefold.train.importers.nir_import": ("network_of", "_"),
-        "spikefold.train.importers.nir_export": ("exported_network", "_exact"),
+        "spikefold.train.importers.nir_export": ("exported_network", "_exact", "_data"),
     },
 )  # fmt: skip

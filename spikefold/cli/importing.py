@@ -1,14 +1,17 @@
 """The verbs that take networks from elsewhere, and hand them on: import, export."""
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from spikefold.cli.output import PATH, Report, as_json, examples, note, show
 from spikefold.data.errors import DataError
-from spikefold.data.files import write_text
+from spikefold.data.files import MODEL, write_text
 from spikefold.data.info import PAYLOAD_BITS_MAX, Coding
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ __all__ = ["export_network", "import_network"]
     epilog=examples(
         "import model.py:net --data digits --std 16 --scale 16 --timesteps 8 --out net.safetensors",
         "import model.py:make_net --shape 2 34 34 --coding frames --timesteps 10 --out net.safetensors",
-        "import net.nir --dt 1e-4 --reset hard --compare above --shape 1 8 8 --timesteps 8 --out net.safetensors",
+        "import theirs.nir --dt 1e-4 --reset hard --compare above --shape 1 8 8 --timesteps 8 --out net.safetensors",
+        "import exported.nir --out net.safetensors",
     ),
 )
 @click.argument("source", metavar="FILE.py:NAME|FILE.nir")
@@ -58,26 +62,29 @@ __all__ = ["export_network", "import_network"]
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the files that are there.")
 @as_json
-def import_network(source: str, out: Path, force: bool, json_only: bool, **options: Any) -> None:
+@click.pass_context
+def import_network(context: click.Context, /, source: str, out: Path, force: bool, json_only: bool, **options: Any) -> None:
     """Make a float network of a trained network of snnTorch or SpikingJelly, spike for spike the same, or of a NIR graph.
 
     FILE.py is EXECUTED, as Python would: import only what you trust. NAME in it is the network, weights loaded, or a function or class that
     gives it when called without arguments. It is run in float64 on random events, and on test samples of --data, and must spike in
     every layer as the float network does.
 
-    A NIR graph leaves open how time is stepped, so --dt, --reset and --compare are needed; one that 'spikefold export' wrote needs no
-    options. There is nothing to run it in, and nothing to compare with.
+    A NIR graph leaves open how time is stepped, so --dt, --reset and --compare are needed; one that 'spikefold export' wrote says all
+    itself and takes no options. There is nothing to run it in, and nothing to compare with. Options that would change nothing are refused.
 
     What cannot be carried over exactly is refused by name; docs/importing.md says what can be. Needs the extra 'train', and 'nir' for NIR.
     """
-    report_path = _check_out(out, force)
     path, _, name = source.rpartition(":")
-    if path.endswith(".py"):
-        report, network = _from_module(Path(path), name, out.name, options)
+    module = path.endswith(".py")
+    report_path = _check_out(out, force, Path(path if module else source))
+    given = _given(context)
+    if module:
+        report, network = _from_module(Path(path), name, out.name, options, given)
     elif source.endswith(".py"):
         raise click.UsageError(f"{source}: the name of the network in it is missing; FILE.py:NAME")
     else:
-        report, network = _from_nir(Path(source), out.name, options)
+        report, network = _from_nir(Path(source), out.name, options, given)
     # The network last: where it is, its report is too.
     write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
     from spikefold.quantize.float_file import save_float
@@ -86,15 +93,31 @@ def import_network(source: str, out: Path, force: bool, json_only: bool, **optio
     show(report, json_only)
 
 
-def _from_module(path: Path, name: str, out: str, options: dict[str, Any]) -> tuple[Report, "FloatNetwork"]:
+def _given(context: click.Context) -> dict[str, str]:
+    """Return of the options that were given, not left at their defaults, the names as a user knows them; what every import takes is left out."""
+    return {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in (None, "source", "out", "force", "json_only")
+        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+    }
+
+
+def _refuse(place: str, given: dict[str, str], names: Iterable[str], why: str) -> None:
+    """Refuse those of the options that were given but would change nothing."""
+    for name in names:
+        if name in given:
+            raise click.UsageError(f"{place}: {why}; {given[name]} is not taken")
+
+
+def _from_module(path: Path, name: str, out: str, options: dict[str, Any], given: dict[str, str]) -> tuple[Report, "FloatNetwork"]:
     """Import a live module."""
     from spikefold.data.coding import encode
     from spikefold.train.importers.loading import load_module
     from spikefold.train.importers.modules import import_module
 
-    for option in ("dt", "reset", "compare"):
-        if options[option] is not None:
-            raise click.UsageError(f"--{option} is for NIR graphs; a module says itself what it does")
+    _refuse(f"{path}:{name}", given, ("dt", "reset", "compare", "discretisation"), "a module says itself what NIR graphs leave open")
+    _refuse_without_data(f"{path}:{name}", given)
     code, data = _input(options)
     count = min(options["samples"], len(data or ()))
     events = None if data is None else encode(data.images[:count], code, options["timesteps"], range(count))
@@ -108,7 +131,7 @@ def _from_module(path: Path, name: str, out: str, options: dict[str, Any]) -> tu
     return _import_report(imported, out, f"{path}:{name}"), imported.network
 
 
-def _from_nir(path: Path, out: str, options: dict[str, Any]) -> tuple[Report, "FloatNetwork"]:
+def _from_nir(path: Path, out: str, options: dict[str, Any], given: dict[str, str]) -> tuple[Report, "FloatNetwork"]:
     """Import a NIR graph."""
     from spikefold.train.importers.nir_export import exported_network
     from spikefold.train.importers.nir_graph import read_chain
@@ -116,11 +139,11 @@ def _from_nir(path: Path, out: str, options: dict[str, Any]) -> tuple[Report, "F
 
     chain = read_chain(path)
     if chain.metadata:
-        given = [name.partition("_")[0] for name in ("dt", "reset", "compare", "timesteps", "data_name", "shape") if options[name] is not None]
-        if given:
-            raise click.UsageError(f"{path}: spikefold export wrote it, and it says all itself; --{given[0]} is not taken")
+        _refuse(str(path), given, given, "spikefold export wrote it, and it says all itself")
         network = exported_network(chain, str(path))
     else:
+        _refuse(str(path), given, ("forward", "readout", "samples"), "a NIR graph is not run, and says itself what it reads out")
+        _refuse_without_data(str(path), given)
         missing = [f"--{name}" for name in ("dt", "reset", "compare") if options[name] is None]
         if missing:
             raise click.UsageError(f"{path}: {', '.join(missing)} must say what a NIR graph does not; docs/importing.md has those of each framework")
@@ -142,6 +165,11 @@ def _from_nir(path: Path, out: str, options: dict[str, Any]) -> tuple[Report, "F
         [(layer["name"], layer["kind"], _by(layer["shape"]), *(_short(v) for v in list(layer.values())[3:])) for layer in layers],
     )
     return report, network
+
+
+def _refuse_without_data(place: str, given: dict[str, str]) -> None:
+    if "data_name" not in given:
+        _refuse(place, given, ("data_dir", "samples"), "no --data is given")
 
 
 def _short(value: Any) -> object:
@@ -173,7 +201,7 @@ def _input(options: dict[str, Any]) -> "tuple[InputCoding, Dataset | None]":
     return InputCoding(shape=_shape(data, options["shape"], options["coding"], options["timesteps"]), **fields), data
 
 
-@click.command(name="export", epilog=examples("export runs/digits --out digits.nir", "export net.safetensors --out net.nir --dt 1e-3"))
+@click.command(name="export", epilog=examples("export hard.safetensors --out hard.nir", "export hard.safetensors --out slow.nir --dt 1e-3"))
 @click.argument("run", type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="NET.nir", help="The NIR graph, an HDF5 file.")
 @click.option("--dt", type=float, default=1e-4, show_default=True, help="The length of a timestep; what snnTorch and SpikingJelly take for granted.")
@@ -189,7 +217,7 @@ def export_network(run: Path, out: Path, dt: float, force: bool, json_only: bool
     from spikefold.cli.model import read_run
     from spikefold.train.importers.nir_export import export_nir
 
-    _check_free(out, force)
+    _check_free(out, force, run / MODEL if run.is_dir() else run)
     exported = export_nir(read_run(run), out, dt)
     document = {"graph": out.name, "source": str(run), "dt": dt, "folded": list(exported.folded), "unsaid": list(exported.unsaid)}
     report = Report(document | {"layers": [layer.name for layer in exported.network.layers]})
@@ -198,21 +226,25 @@ def export_network(run: Path, out: Path, dt: float, force: bool, json_only: bool
     show(report, json_only)
 
 
-def _check_out(out: Path, force: bool) -> Path:
+def _check_out(out: Path, force: bool, source: Path) -> Path:
     """Return the path of the report beside ``out``; said before the work, not after it."""
     if out.suffix != ".safetensors":
         raise DataError(f"{out}: the network's file name must end in .safetensors")
     report_path = out.with_suffix(".json")
     for path in (out, report_path):
-        _check_free(path, force)
+        _check_free(path, force, source)
     return report_path
 
 
-def _check_free(path: Path, force: bool) -> None:
+def _check_free(path: Path, force: bool, source: Path) -> None:
+    """Refuse a path that cannot be written, or that is not to be replaced; ``source``, what is read, never is."""
     if path.is_dir():
         raise DataError(f"{path}: it is a folder; a file's name is needed")
     if not path.parent.is_dir():
         raise DataError(f"{path}: the folder {path.parent} does not exist")
+    # Not Path.resolve, which fails on links that lead to themselves.
+    if os.path.realpath(path) == os.path.realpath(source):
+        raise DataError(f"{path}: it is what is read, {source}, which is not replaced; choose another name")
     if path.exists() and not force:
         raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
 

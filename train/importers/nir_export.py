@@ -2,12 +2,14 @@
 
 NIR carries dense layers and convolutions, average pooling, and leaky or perfect integrate-and-fire neurons with a hard reset. What else the numbers
 need to be the same network stands as JSON under ``spikefold`` in the metadata of the graph: a version, dt, the discretisation, reset,
-arithmetic and rounding, the input coding, and of every layer its name and the parameters of its neurons as they are, since a time constant does
-not give back its leak to the last bit. Other readers do not know that text; :func:`export_nir` says what they will miss.
+arithmetic and rounding, the input coding, the data set that it was trained on, and of every layer its name and the parameters of its neurons as
+they are, since a time constant does not give back its leak to the last bit. Other readers do not know that text; :func:`export_nir` says what
+they will miss.
 """
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +35,7 @@ DT_S = 1e-4
 """The timestep, in seconds, that snnTorch and SpikingJelly take for granted."""
 META_VERSION = 1
 META_BYTES_MAX = 1_000_000
+DATA_NAME_MAX = 100
 TOLERANCE = 1e-9
 Numbers = tuple[float, ...]
 
@@ -56,7 +59,7 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Meta:
-    """What stands in the metadata."""
+    """What stands in the metadata, besides ``data``, which is left out where the network names no data set."""
 
     format_version: int
     dt: float
@@ -83,13 +86,14 @@ class Exported:
 def export_nir(network: FloatNetwork, path: Path, dt: float = DT_S) -> Exported:
     """Write ``network`` to ``path``, the whole file or nothing, once it was read back as the same network.
 
-    A normalisation that is the same in every timestep goes into weights and bias. What NIR cannot carry is a SourceError that names the layer.
+    Of the provenance it keeps the name of the data set. A normalisation that is the same in every timestep goes into weights and bias. What NIR
+    cannot carry is a SourceError that names the layer.
     """
     if not 0 < dt < np.inf:
         raise SourceError(f"dt: {dt}; it must be above 0")
     for layer in network.layers:
         _check(layer)
-    written = replace(network, layers=tuple(_without_norm(layer) for layer in network.layers), provenance={})
+    written = replace(network, layers=tuple(_without_norm(layer) for layer in network.layers), provenance=_data(network.provenance, "provenance"))
     content = _file(written, dt)
     back = exported_network(parse_chain(content, str(path)), str(path))
     if _packed(back) != _packed(written):
@@ -154,7 +158,7 @@ def _file(network: FloatNetwork, dt: float) -> bytes:
         source = shape
     nodes["output"] = nir.Output(output_type=np.array(_neuron_shape(network.layers[-1], source)))
     names = list(nodes)
-    text = json.dumps(pack(_meta(network, dt))[0])
+    text = json.dumps(pack(_meta(network, dt))[0] | dict(network.provenance))
     graph = nir.NIRGraph(nodes=nodes, edges=list(pairwise(names)), metadata={METADATA: text}, type_check=False)
     buffer = io.BytesIO()
     nir.write(buffer, graph)
@@ -213,7 +217,8 @@ def exported_network(chain: NirChain, place: str) -> FloatNetwork:
     version = table.get("format_version")
     if version != META_VERSION:
         raise SourceError(f"{place}: metadata {METADATA}: format_version {shown(version)}; it must be {META_VERSION}")
-    meta: _Meta = unpack(_Meta, table, {})
+    provenance = _data(table, f"{place}: metadata {METADATA}")
+    meta: _Meta = unpack(_Meta, {key: value for key, value in table.items() if key != "data"}, {})
     for name, expected in _ARITHMETIC.items():
         if getattr(meta, name) != expected:
             raise SourceError(f"{place}: metadata {METADATA}: {name} {shown(getattr(meta, name))}; it must be {expected!r}")
@@ -223,7 +228,17 @@ def exported_network(chain: NirChain, place: str) -> FloatNetwork:
     if found != said:
         raise SourceError(f"{place}: layers and readout {found}; the metadata says {said}")
     layers = tuple(_exact(place, layer, said) for layer, said in zip(network.layers, meta.layers, strict=True))
-    return replace(network, layers=layers, provenance={})
+    return replace(network, layers=layers, provenance=provenance)
+
+
+def _data(table: Mapping[str, Any], place: str) -> dict[str, str]:
+    """Return what a table says of the data set, nothing or its name; what is no name is a SourceError."""
+    if "data" not in table:
+        return {}
+    name = table["data"]
+    if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= DATA_NAME_MAX:
+        raise SourceError(f"{place}: data {shown(name)}; it must be a data set's name, of 1 to {DATA_NAME_MAX} printable characters")
+    return {"data": name}
 
 
 def _exact(place: str, layer: FloatLayer, said: _Layer) -> FloatLayer:

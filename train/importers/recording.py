@@ -138,7 +138,10 @@ def record(module: nn.Module, x: Float, forward: Forward, dtype: torch.dtype) ->
         raise
     except Exception as error:
         given = list(inputs.shape if forward == "sequence" else inputs.shape[1:])
-        raise SourceError(f"{type(module).__name__}: its forward failed on an input of {given} (forward {forward!r}): {reason(error)}") from error
+        raise SourceError(
+            f"{type(module).__name__}: its forward failed on an input of {given} (forward {forward!r}; --forward says what it takes, and one "
+            f"that takes flat images needs an nn.Flatten in front): {reason(error)}"
+        ) from error
     finally:
         torch.set_default_dtype(default)
     lists = [f"{name}." for name, part in module.named_modules() if _is_norm_list(part)]

@@ -91,6 +91,28 @@ def _begun(foreign: FloatNetwork) -> tuple[FloatLayer, ...]:
     return tuple(replace(layer, initial=np.zeros(1)) for layer in foreign.layers)
 
 
+@pytest.mark.parametrize("provenance", [{}, {"data": "digits", "torch": "2"}, {"data": "é" * 100}])
+def test_the_name_of_the_data_set_goes_with_the_graph(provenance: dict[str, str], tmp_path: Path) -> None:
+    from benchmarks.fuzz.graph_meaning import difference_of
+
+    path, kept = tmp_path / "net.nir", {key: value for key, value in provenance.items() if key == "data"}
+    exported = export_nir(replace(network(5), provenance=provenance), path)
+    with h5py.File(path) as file:
+        said = json.loads(file["node/metadata/spikefold"][()])
+    assert {key: value for key, value in said.items() if key == "data"} == kept, "it is left out where there is none"
+    back = exported_network(read_chain(path), "net")
+    assert dict(exported.network.provenance) == dict(back.provenance) == kept
+    # The fuzzer's own reading of the bytes agrees, and notices another name.
+    assert difference_of(path.read_bytes(), CODING.shape, RULES, back) == ""
+    assert "provenance" in difference_of(path.read_bytes(), CODING.shape, RULES, replace(back, provenance={"data": "mnist"}))
+
+
+def test_a_name_that_is_none_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"provenance: data 'a\\nb'; it must be a data set's name"):
+        export_nir(replace(network(5), provenance={"data": "a\nb"}), tmp_path / "net.nir")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_static_norm_goes_into_the_weights(tmp_path: Path) -> None:
     plain = network(1)
     row = np.array([[0.5, -1.5, 2.0]])
@@ -322,6 +344,11 @@ def _replaced(file: Any, name: str, value: Any) -> None:
         (lambda m: m | {"layers": []}, "layers and readout .*; the metadata says"),
         (lambda m: m | {"layers": [{**m["layers"][0], "threshold": [0.2]}, *m["layers"][1:]]}, "layer 'a' threshold: the metadata says otherwise"),
         (lambda m: m | {"class_names": ["x"]}, "1 class names for 3 outputs"),
+        (lambda m: m | {"data": 7}, r"net: metadata spikefold: data 7; it must be a data set's name, of 1 to 100 printable characters"),
+        (lambda m: m | {"data": None}, "data None; it must be a data set's name"),
+        (lambda m: m | {"data": ""}, "data ''; it must be"),
+        (lambda m: m | {"data": "x" * 101}, "data 'x{101}'; it must be"),
+        (lambda m: m | {"data": "a\u200b"}, r"data 'a\\u200b'; it must be"),
         (lambda m: "[", "not JSON in UTF-8"),
         (lambda m: "[" * 90_000, "nested deeper than 16"),
         (lambda m: " " * 1_000_001, "larger than 1000000 bytes"),
