@@ -1,7 +1,7 @@
 """How a recipe's network comes to its weights: surrogate gradients, also through the fold, conversion of an ANN, or STDP and a classifier."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,19 +14,34 @@ from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.neurons import LIF
 from spikefold.train.processes import Processes
 from spikefold.train.quantized import QuantizedNetwork
-from spikefold.train.recipe import Recipe
+from spikefold.train.recipe import Recipe, default_name
+from spikefold.train.srm import SRM
 from spikefold.train.stdp import StdpProgress, stdp_dataset, train_stdp
 from spikefold.train.stdp_features import StdpFeatures
 from spikefold.train.training import Epoch, FitResult, Progress, fit, inputs, repeatable, split
 
-__all__ = ["learn"]
+__all__ = ["Start", "check_start", "device_of", "learn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Start:
+    """A finished run that another one goes on from: its recipe, its network, and the hash of the file that holds it."""
+
+    recipe: Recipe
+    network: SpikingNetwork
+    sha256: str
+
+
+def device_of(plan: Recipe, device: torch.device) -> torch.device:
+    """Return where a recipe is trained if there is ``device``: through the fold, on the CPU."""
+    return device if plan.quantize is None else torch.device("cpu")
 
 
 def learn(
     plan: Recipe,
     data: Dataset,
     device: torch.device,
-    start: SpikingNetwork | None,
+    start: Start | None,
     *,
     checkpoint: Path,
     resume: bool,
@@ -40,7 +55,7 @@ def learn(
     - ``conversion``: an ANN of its layers, whose weights are taken over, and thresholds balanced on training samples.
     - ``stdp``: convolutions learn without labels, layer by layer; then the layers of the recipe, a classifier on their activity.
 
-    (Panda, Aketi and Roy 2020, section 3.2.) With ``start``, the first two go on from the values of that network.
+    (Panda, Aketi and Roy 2020, section 3.2.) With ``start``, which :func:`check_start` has seen, the first two go on from its values.
 
     The checkpoint holds the part that gradients train; balancing and STDP are done again by a run that is resumed, with the same result.
     """
@@ -48,12 +63,12 @@ def learn(
     def train(module: nn.Module, recipe: Recipe, dataset: Dataset) -> FitResult:
         return fit(
             module, dataset, recipe.input, recipe.train, timesteps=recipe.timesteps, seed=plan.seed, checkpoint=checkpoint, resume=resume,
-            progress=progress, batch_progress=batch_progress,
+            start_sha256="" if start is None else start.sha256, progress=progress, batch_progress=batch_progress,
         )  # fmt: skip
 
     def untrained(recipe: Recipe) -> SpikingNetwork:
         with repeatable(plan.seed, plan.train.threads):
-            return build_network(recipe).to(device)
+            return build_network(recipe).to(device_of(plan, device))
 
     if plan.conversion is not None:
         recipe = ann_of(plan)
@@ -66,29 +81,68 @@ def learn(
         return _stdp(plan, data, untrained(plan), train, batch_progress)
     network = untrained(plan)
     if start is not None:
-        _take_over(network, start, plan)
+        network.load_state_dict(start.network.state_dict())
     if plan.quantize is None:
         return network, train(network, plan, data)
-    module = QuantizedNetwork(network.cpu(), plan.input, plan.quantize)
+    module = QuantizedNetwork(network, plan.input, plan.quantize)
     _calibrate(module, plan, data)
     return network, train(module, plan, data)
 
 
-def _take_over(network: SpikingNetwork, start: SpikingNetwork, plan: Recipe) -> None:
-    """Give a network the values of another one with the same layers."""
-    place = f"train start: {plan.train.start!r}"
-    try:
-        network.load_state_dict(start.state_dict())
-    except RuntimeError as error:
-        # Missing and additional tensors and other shapes are all told in words.
-        raise TrainError(f"{place}; its layers are not those of the recipe {plan.name!r}: {' '.join(str(error).split())}") from error
-    for ours, theirs in zip(network.modules(), start.modules(), strict=True):
-        if (
-            isinstance(ours, LIF)
-            and isinstance(theirs, LIF)
-            and (ours.leak, ours.threshold, ours.reset) != (theirs.leak, theirs.threshold, theirs.reset)
-        ):
-            raise TrainError(f"{place}; its neurons are {theirs.extra_repr()}; those of the recipe {plan.name!r} are {ours.extra_repr()}")
+def check_start(place: str, plan: Recipe, start: Start) -> None:
+    """Raise a TrainError, which begins with ``place``, at the first thing in which a start is another network than the recipe's.
+
+    All that a network computes must be the same, but for the tensors that are taken over. The input's coding, the data, the names of
+    layers, the surrogate and all that only says how to train may differ.
+    """
+    # Conversion found thresholds that are not in its recipe.
+    found = [float(part.threshold) for part in start.network.chain if isinstance(part, LIF | SRM)]
+    names = [layer.name or default_name(layer.kind, i + 1) for i, layer in enumerate(plan.layers)]
+    for (layer, key, theirs), (_, _, ours) in zip(_facts(start.recipe, found), _facts(plan, None), strict=True):
+        if theirs != ours:
+            where = f"layer {layer + 1} ({names[layer]!r}) " if layer >= 0 else ""
+            raise TrainError(f"{place}: {where}{key}: {_told(theirs)}; here {_told(ours)}")
+
+
+def _facts(recipe: Recipe, thresholds: list[float] | None) -> Iterator[tuple[int, str, object]]:
+    """Yield what a network computes besides its tensors: the number of the layer (-1: all), what it is, and the value, None where it has no effect.
+
+    ``thresholds`` are those of the layers that fire; None takes the recipe's.
+    """
+    neuron, norm, layers = recipe.neuron, recipe.norm, recipe.layers
+    ends = [recipe.readout == "potential" and i == len(layers) - 1 for i in range(len(layers))]
+    # Stochmax is a layer by itself; a norm before the weights acts on other readouts too.
+    normed = [layer.norm and (recipe.train.classifier == "softmax" if norm.before else not end) for layer, end in zip(layers, ends, strict=True)]
+    kinds = ["integrating" if end else layer.neuron for layer, end in zip(layers, ends, strict=True)]
+    yield from ((-1, key, value) for key, value in (
+        ("timesteps", recipe.timesteps), ("readout", recipe.readout), ("input shape", list(recipe.input.shape)),
+        ("stdp features", recipe.stdp is not None), ("classifier", recipe.train.classifier), ("layers", len(layers)),
+        ("norm kind", norm.kind if any(normed) else "none"),
+    ))  # fmt: skip
+    acts = {"beta": norm.side == "after", "eps": norm.side == "after", "lam": norm.before}
+    yield from ((-1, f"norm {key}", getattr(norm, key) if any(normed) and act else None) for key, act in acts.items())
+    srm = neuron.kind == "srm"
+    lif = not srm and "spiking" in kinds
+    # An "if" neuron is a LIF one that does not leak; a leak that is learned is a tensor.
+    yield -1, "neuron kind", "srm" if srm else "lif" if lif else None
+    acts = {"learn_leak": lif, "leak": lif and not neuron.learn_leak, "reset": lif, "tau_s": srm, "tau_r": srm, "refractory": srm}
+    yield from ((-1, f"neuron {key}", getattr(neuron, key) if act else None) for key, act in acts.items())
+    numbers = {layer.name or default_name(layer.kind, i + 1): i + 1 for i, layer in enumerate(layers)}
+    given = [neuron.threshold if layer.threshold is None else layer.threshold for layer, kind in zip(layers, kinds, strict=True) if kind == "spiking"]
+    left = iter(given if thresholds is None else thresholds)
+    for i, layer in enumerate(layers):
+        yield from ((i, key, getattr(layer, key)) for key in ("kind", "out", "kernel", "stride", "padding", "pool", "bias"))
+        yield i, "norm", normed[i] and norm.kind != "none"
+        yield i, "neuron", kinds[i]
+        yield i, "threshold", next(left) if kinds[i] == "spiking" else None
+        # By the number: names may differ.
+        yield from ((i, key, f"layer {numbers[getattr(layer, key)]}" if getattr(layer, key) else None) for key in ("weights", "add"))
+        yield i, "add_from", layer.add_from
+
+
+def _told(value: object) -> str:
+    """Return a value as a recipe has it."""
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _calibrate(module: QuantizedNetwork, plan: Recipe, data: Dataset) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ import torch
 
 import spikefold
 from spikefold.data.datasets import DATASETS, Dataset, load_dataset
+from spikefold.data.errors import SpikefoldError
 from spikefold.data.files import MODEL, RECIPE, SUMMARY, WEIGHTS, check_replaceable, write_text
 from spikefold.data.toml import read_toml_text
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.layers import Synapses
-from spikefold.train.methods import learn
+from spikefold.train.methods import Start, check_start, device_of, learn
 from spikefold.train.network import SpikingNetwork, build_network
 from spikefold.train.processes import Processes, process_group
 from spikefold.train.recipe import Recipe, load_recipe
@@ -68,7 +70,9 @@ def train(
     plan = load_recipe(recipe)
     data = load_data(plan, "train", data_dir)
     _check_data(str(recipe), plan, data)
-    start, origin = _start(recipe, plan)
+    start = _start(recipe, plan)
+    origin = {} if start is None else {"start": plan.train.start, "start_sha256": start.sha256}
+    _check_board(tensorboard)
     text = read_toml_text(recipe)
     with process_group() as device:
         processes = Processes.here()
@@ -85,7 +89,7 @@ def train(
         if processes.first:
             with enough_memory(str(recipe)):
                 model, reason = save_network(module.cpu(), plan, out, data.class_names, provenance)
-            summary = _summary(plan, module, fitted, processes.count, device.type) | {
+            summary = _summary(plan, module, fitted, processes.count, device_of(plan, device).type) | {
                 "model": model.name, "model_sha256": _sha256(model.read_bytes()), "not_exported": reason, "seconds": round(seconds, 1), **origin,
             }  # fmt: skip
             write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
@@ -147,14 +151,29 @@ def _check_data(place: str, plan: Recipe, dataset: Dataset) -> None:
         raise RecipeError(f"{place}: layers[{len(plan.layers) - 1}].out: {outputs}; {dataset.name!r} has {classes} classes")
 
 
-def _start(recipe: Path, plan: Recipe) -> tuple[SpikingNetwork | None, dict[str, str]]:
-    """Return the network that a run goes on from, and where it comes from, for what the run leaves."""
+def _start(recipe: Path, plan: Recipe) -> Start | None:
+    """Return the finished run that a run goes on from, if any; one that cannot be read, or has another network, is a TrainError."""
     if not plan.train.start:
-        return None, {}
-    folder = recipe.parent / plan.train.start
-    _, network = load_run(folder)
+        return None
+    place, folder = f"{recipe}: train start {plan.train.start!r}", recipe.parent / plan.train.start
+    try:
+        theirs, network = load_run(folder)
+    except SpikefoldError as error:
+        raise TrainError(f"{place}: {error}") from error
     model = folder / (WEIGHTS if (folder / WEIGHTS).is_file() else MODEL)
-    return network.float(), {"start": plan.train.start, "start_sha256": _sha256(model.read_bytes())}
+    start = Start(recipe=theirs, network=network.float(), sha256=_sha256(model.read_bytes()))
+    check_start(place, plan, start)
+    return start
+
+
+def _check_board(folder: Path | None) -> None:
+    """Refuse, before anything is written, a folder for TensorBoard that cannot be made, and a missing package."""
+    if folder is None:
+        return
+    import_module("torch.utils.tensorboard")
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise TrainError(f"{path}: it is a file; TensorBoard's figures need a folder")
 
 
 def _previous(out: Path) -> Path:
@@ -198,7 +217,7 @@ def _set_aside(out: Path) -> None:
 
 
 def _learn(
-    plan: Recipe, data: Dataset, device: torch.device, start: SpikingNetwork | None, out: Path, *, resume: bool,
+    plan: Recipe, data: Dataset, device: torch.device, start: Start | None, out: Path, *, resume: bool,
     progress: tuple[Callable[[Epoch], None] | None, ...], batch_progress: Progress | None,
 ) -> tuple[SpikingNetwork, FitResult]:  # fmt: skip
     def note(epoch: Epoch) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from torch.nn import functional
 from spikefold.data.augment import augment
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
+from spikefold.data.errors import FoldError, NetworkError
 from spikefold.data.files import write_bytes
 from spikefold.train import losses
-from spikefold.train.errors import DivergenceError, TrainError
+from spikefold.train.errors import DivergenceError, ExportError, TrainError
 from spikefold.train.network import SpikingNetwork, events_to_input
 from spikefold.train.optimizers import make_optimizer
 from spikefold.train.processes import ALONE, Processes
@@ -139,14 +140,15 @@ def predict(
 
 def fit(
     module: nn.Module, dataset: Dataset, coding: InputCoding, settings: TrainSettings, *, timesteps: int, seed: int,
-    checkpoint: Path | None = None, resume: bool = False, progress: Callable[[Epoch], None] | None = None,
+    checkpoint: Path | None = None, resume: bool = False, start_sha256: str = "", progress: Callable[[Epoch], None] | None = None,
     batch_progress: Progress | None = None,
 ) -> FitResult:  # fmt: skip
     """Train ``module`` on ``dataset`` (a training split) and leave it, in evaluation mode, as it was after its best epoch.
 
     Epoch e draws the events of sample i with the number ``i + e * len(dataset)``, e from 1. With ``checkpoint``, that file is
     replaced after each epoch, before ``progress`` is called; ``resume`` continues from it where it exists. ``batch_progress`` is called
-    after each batch. A checkpoint of another run, and losses that are no longer numbers, are TrainErrors.
+    after each batch. ``start_sha256`` is the hash of what ``module`` was given its values from, if anything. A checkpoint of another run or
+    start, losses that are no longer numbers, and a network that the steps have made one that no longer folds, are TrainErrors.
 
     Under ``torchrun``, every batch is shared out among the processes and the gradients are averaged, so that the result is that of
     one process but for the order of sums, and for what the network itself draws at random; only the first process writes and reports,
@@ -161,9 +163,16 @@ def fit(
     optimizer = make_optimizer(module, settings)
     shapes = [(key, list(value.shape)) for key, value in module.state_dict().items()]
     signature = repr((settings, coding, timesteps, seed, dataset.name, dataset.images.shape, shapes))
-    state: dict[str, Any] = {"format": CHECKPOINT_FORMAT, "signature": signature, "log": [], "best": 0, "best_module": {}}
+    state: dict[str, Any] = {
+        "format": CHECKPOINT_FORMAT,
+        "signature": signature,
+        "log": [],
+        "best": 0,
+        "best_module": {},
+        "start_sha256": start_sha256,
+    }
     if resume and checkpoint is not None and checkpoint.exists():
-        state = _load(checkpoint, signature)
+        state = _load(checkpoint, signature, start_sha256)
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
     with repeatable(seed, settings.threads):
@@ -177,7 +186,8 @@ def fit(
             loss, accuracy = _train_epoch(
                 replica, dataset, coding, settings, optimizer, timesteps, order, epoch, seed, processes, batch_progress
             )  # fmt: skip
-            scores, labels = predict(module, dataset, coding, timesteps, held, processes)
+            with _folding(module, settings, epoch):
+                scores, labels = predict(module, dataset, coding, timesteps, held, processes)
             entry = Epoch(
                 epoch=epoch, learning_rate=learning_rate(settings, epoch), train_loss=loss, train_accuracy=accuracy,
                 validation_loss=float(functional.cross_entropy(scores, labels)), validation_accuracy=_accuracy(scores, labels),
@@ -228,7 +238,8 @@ def _train_epoch(
         if settings.augment_crop or settings.augment_flip:
             images = augment(images, crop=settings.augment_crop, flip=settings.augment_flip, seed=seed, samples=numbers)
         x, labels = inputs(network, images, coding, timesteps, numbers), torch.from_numpy(dataset.labels[batch]).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.amp):
+        folding = _folding(network, settings, epoch) if epoch > 1 or seen else nullcontext()
+        with folding, torch.autocast(device.type, torch.bfloat16, enabled=settings.amp):
             output = module(x)
             loss = losses.loss(output, labels, settings, timesteps)
         optimizer.zero_grad(set_to_none=True)
@@ -244,6 +255,20 @@ def _train_epoch(
         found = f"the loss is {total / seen}" if not math.isfinite(total) else "what was learned is not finite"
         raise DivergenceError(f"epoch {epoch}: {found}; a lower learning_rate than {settings.learning_rate} may help")
     return total / seen, right / seen
+
+
+@contextmanager
+def _folding(module: nn.Module, settings: TrainSettings, epoch: int) -> Iterator[None]:
+    """Tell that it was the steps, where a network that did fold before the first of them no longer does."""
+    try:
+        yield
+    except (FoldError, NetworkError, ExportError) as error:
+        if not isinstance(module, QuantizedNetwork):
+            raise
+        raise DivergenceError(
+            f"train method 'quantize', epoch {epoch}: the network has drifted so far that it cannot be folded; "
+            f"a lower learning_rate than {settings.learning_rate} may help ({error})"
+        ) from error
 
 
 def _placement(module: nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -268,7 +293,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     write_bytes(path, content.getvalue())
 
 
-def _load(path: Path, signature: str) -> dict[str, Any]:
+def _load(path: Path, signature: str, start_sha256: str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -278,4 +303,9 @@ def _load(path: Path, signature: str) -> dict[str, Any]:
         raise TrainError(f"{path}: not a checkpoint of format {CHECKPOINT_FORMAT}")
     if state.get("signature") != signature:
         raise TrainError(f"{path}: it belongs to another run (its settings, coding, data or layers differ); it cannot be resumed")
+    # Where there is no start, checkpoints have not always said so.
+    began = str(state.get("start_sha256", ""))
+    if began != start_sha256:
+        found, here = (f"sha256 {one[:12]}…" if one else "none is noted" for one in (began, start_sha256))
+        raise TrainError(f"{path}: it began with another train start than there is now ({found}; here {here}); it cannot be resumed")
     return state

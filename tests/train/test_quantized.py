@@ -1,6 +1,9 @@
 """Training through the fold: the forward pass is the integer network's, the gradients are the float network's."""
 
 import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +12,27 @@ import pytest
 import torch
 from torch import nn
 
+import spikefold.train.run as runs
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import load_dataset
+from spikefold.data.errors import FoldError
 from spikefold.quantize import reference
 from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
-from spikefold.train.errors import RecipeError, TrainError
+from spikefold.train.errors import DivergenceError, RecipeError, TrainError
 from spikefold.train.export import to_float_network
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
-from spikefold.train.network import SpikingNetwork, events_to_input
+from spikefold.train.methods import Start, check_start
+from spikefold.train.network import SpikingNetwork, build_network, events_to_input
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
 from spikefold.train.psp_norm import PSPNorm
 from spikefold.train.quantized import QuantizedNetwork
-from spikefold.train.recipe import parse_recipe
+from spikefold.train.recipe import list_recipes, load_recipe, parse_recipe
 from spikefold.train.run import train
 from spikefold.train.sections import QuantizeSettings
 from spikefold.train.srm import PSP
+from spikefold.train.store import load_run
 from spikefold.train.training import split
 from tests.train.chains import randomise
 from tests.train.recipes import recipe_text
@@ -274,16 +281,216 @@ def test_an_interrupted_run_ends_the_same(started: Path, tmp_path: Path, monkeyp
     assert train(recipe, tmp_path / "parts", resume=True).model_sha256 == whole.model_sha256
 
 
-def test_another_network_is_no_start(started: Path, tmp_path: Path):
-    for old, new, text in (
-        ("out = 6", "out = 7", r"^train start: 'base'; its layers are not those of the recipe 'small': Error\(s\) in loading state_dict"),
-        ("leak = 0.9", "leak = 0.8", r"^train start: 'base'; its neurons are leak=0\.9, .*; those of the recipe 'small' are leak=0\.8,"),
-        ('start = "base"', 'start = "none"', r"none: it is not the folder of a training run"),
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("out = 6", "out = 7", "layer 2 ('dense2') out: 6; here 7"),
+        ("leak = 0.9", "leak = 0.8", "neuron leak: 0.9; here 0.8"),
+        ("timesteps = 3", "timesteps = 4", "timesteps: 3; here 4"),
+        ('start = "base"', 'start = "none"', "{folder}/none: it is not the folder of a training run (it has no recipe.toml)"),
+    ],
+)
+def test_a_refused_start_is_told_before_a_folder_is_made_or_replaced(started: Path, tmp_path: Path, old: str, new: str, text: str):
+    recipe, run = started / "other.toml", tmp_path / "run"
+    recipe.write_text(quantized_text("base").replace(old, new))
+    start = "none" if "none" in new else "base"
+    for force in (False, True):
+        with pytest.raises(TrainError) as error:
+            train(recipe, run, force=force)
+        assert str(error.value) == f"{recipe}: train start {start!r}: {text.format(folder=started)}"
+        if not force:
+            assert not run.exists()
+            shutil.copytree(started / "base", run)
+    before = {path.name: path.read_bytes() for path in (started / "base").iterdir()}
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def start_of(text: str) -> Start:
+    recipe = parse_recipe(text, "start")
+    return Start(recipe=recipe, network=build_network(recipe), sha256="")
+
+
+def changed(*changes: tuple[str, str], norm: str = "bn") -> str:
+    """Return a recipe of convolutions, some of which can be told apart by nothing that they learn."""
+    layers = """
+[[layers]]
+kind = "conv2d"
+out = 4
+kernel = 2
+pool = 2
+[[layers]]
+name = "middle"
+kind = "conv2d"
+out = 4
+kernel = 1
+[[layers]]
+kind = "conv2d"
+out = 4
+kernel = 1
+"""
+    text = recipe_text(norm=norm)
+    text = text[: text.index("[[layers]]")] + layers + text[text.index('[[layers]]\nkind = "dense"\nout = 10') :]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+MIDDLE = 'name = "middle"\n'
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "text"),
+    [
+        ((), [("timesteps = 3", "timesteps = 4")], "timesteps: 3; here 4"),
+        ((), [('readout = "potential"', 'readout = "spike_count"')], "readout: 'potential'; here 'spike_count'"),
+        ((), [("shape = [1, 8, 8]", "shape = [1, 9, 9]")], "input shape: [1, 8, 8]; here [1, 9, 9]"),
+        ((), [("epochs = 3", 'epochs = 3\nclassifier = "stochmax"')], "classifier: 'softmax'; here 'stochmax'"),
+        ((), [(MIDDLE, MIDDLE + 'kind = "conv2d"\nout = 4\n[[layers]]\n')], "layers: 4; here 5"),
+        ((), [('"bn"', '"tdbn"')], "norm kind: 'bn'; here 'tdbn'"),
+        ([('"bn"', '"none"')], (), "norm kind: 'none'; here 'bn'"),
+        ((), [('"bn"', '"bn"\nbeta = true')], "norm beta: false; here true"),
+        ((), [('"bn"', '"bn"\neps = 0.01')], "norm eps: 0.0001; here 0.01"),
+        ((), [("leak = 0.9", 'kind = "if"')], "neuron leak: 0.9; here 1.0"),
+        ((), [("leak = 0.9", 'kind = "srm"')], "neuron kind: 'lif'; here 'srm'"),
+        ([("leak = 0.9", 'kind = "srm"')], [("leak = 0.9", 'kind = "srm"\ntau_s = 5.0')], "neuron tau_s: 10.0; here 5.0"),
+        ((), [("leak = 0.9", "leak = 0.9\nlearn_leak = true")], "neuron learn_leak: false; here true"),
+        ((), [("leak = 0.9", 'leak = 0.9\nreset = "hard"')], "neuron reset: 'soft'; here 'hard'"),
+        ((), [("leak = 0.9", "leak = 0.9\nthreshold = 0.5")], "layer 1 ('conv1') threshold: 1.0; here 0.5"),
+        ((), [(MIDDLE, MIDDLE + "threshold = 0.5\n")], "layer 2 ('middle') threshold: 1.0; here 0.5"),
+        ((), [(MIDDLE, MIDDLE + "stride = 2\n")], "layer 2 ('middle') stride: 1; here 2"),
+        ([(MIDDLE, MIDDLE + "padding = 1\n")], (), "layer 2 ('middle') padding: 1; here 0"),
+        # What follows has the same tensors.
+        ((), [("pool = 2\n", ""), (MIDDLE, MIDDLE + "pool = 2\n")], "layer 1 ('conv1') pool: 2; here 1"),
+        ((), [(MIDDLE, MIDDLE + 'neuron = "relu"\n')], "layer 2 ('middle') neuron: 'spiking'; here 'relu'"),
+        ((), [(MIDDLE, MIDDLE + "bias = true\n")], "layer 2 ('middle') bias: false; here true"),
+        ((), [(MIDDLE, MIDDLE + "norm = false\n")], "layer 2 ('middle') norm: true; here false"),
+        ([(MIDDLE, MIDDLE + 'add = "conv1"\n')], (), "layer 2 ('middle') add: 'layer 1'; here none"),
+        (
+            [(MIDDLE, MIDDLE + 'add = "conv1"\n')],
+            [(MIDDLE, MIDDLE + 'add = "conv1"\nadd_from = "output"\n')],
+            "layer 2 ('middle') add_from: 'drive'; here 'output'",
+        ),
+        ((), [('[[layers]]\nkind = "dense"', 'weights = "middle"\n[[layers]]\nkind = "dense"')], "layer 3 ('conv3') weights: none; here 'layer 2'"),
+    ],
+)
+def test_another_network_is_no_start(theirs: Sequence[tuple[str, str]], ours: Sequence[tuple[str, str]], text: str):
+    start, plan = start_of(changed(*theirs)), parse_recipe(changed(*ours), "r")
+    with pytest.raises(TrainError) as error:
+        check_start("r: train start 's'", plan, start)
+    assert str(error.value) == f"r: train start 's': {text}"
+    check_start("", start.recipe, start)
+
+
+def test_what_is_taken_over_or_only_trains_may_differ():
+    renamed = [('name = "small"', 'name = "other"'), (MIDDLE, 'name = "centre"\n'), ('"ternary"', '"direct"'), ("seed = 5", "seed = 6")]
+    trained = [("epochs = 3", "epochs = 9\namp = true\naugment_flip = true"), ("leak = 0.9", 'leak = 0.9\nsurrogate = "arctan"')]
+    check_start("", parse_recipe(changed(*renamed, *trained), "r"), start_of(changed()))
+    # A leak that is learned, and the first gamma of tdBN.
+    learned = [("leak = 0.9", "leak = 0.9\nlearn_leak = true")]
+    check_start("", parse_recipe(changed(("leak = 0.9", "leak = 0.5\nlearn_leak = true")), "r"), start_of(changed(*learned)))
+    check_start("", parse_recipe(changed(('"bn"', '"tdbn"\nalpha = 2.0')), "r"), start_of(changed(('"bn"', '"tdbn"'))))
+    # What the last layer, which integrates, has no use for.
+    end = ('kind = "dense"', 'kind = "dense"\nthreshold = 9.0\nnorm = false')
+    check_start("", parse_recipe(changed(end), "r"), start_of(changed()))
+    assert parse_recipe(changed(end), "r").layers[-1].threshold == 9.0
+
+
+def test_a_converted_network_is_a_start_for_neurons_with_the_thresholds_that_were_found():
+    text = changed(("leak = 0.9", 'kind = "if"'), norm="none")
+    start = start_of(text.replace("[train]", '[train]\nmethod = "conversion"') + "[conversion]\n")
+    neurons = [part for part in start.network.chain if isinstance(part, LIF)]
+    for i, part in enumerate(neurons):
+        part.threshold = 2.0 + i
+    with pytest.raises(TrainError, match=r"^x: layer 1 \('conv1'\) threshold: 2\.0; here 1\.0$"):
+        check_start("x", parse_recipe(text, "r"), start)
+    parts = text.split('kind = "conv2d"\n')
+    given = parts[0] + "".join(f'kind = "conv2d"\nthreshold = {2.0 + i}\n{part}' for i, part in enumerate(parts[1:]))
+    check_start("x", parse_recipe(given, "r"), start)
+
+
+SHIPPED_STARTS = [path for path in list_recipes() if load_recipe(path).train.start]
+
+
+@pytest.mark.parametrize("path", SHIPPED_STARTS, ids=lambda path: path.stem)
+def test_shipped_recipes_accept_their_starts(path: Path):
+    plan = load_recipe(path)
+    theirs, network = load_run(path.parent / plan.train.start)
+    check_start(str(path), plan, Start(recipe=theirs, network=network, sha256=""))
+
+
+def test_there_are_shipped_recipes_with_a_start():
+    assert len(SHIPPED_STARTS) >= 7
+
+
+def test_the_copy_in_a_run_says_that_its_start_is_elsewhere(started: Path, tmp_path: Path):
+    recipe = started / "copied.toml"
+    recipe.write_text(quantized_text("base", epochs=1))
+    train(recipe, tmp_path / "run")
+    copy = tmp_path / "run" / "recipe.toml"
+    with pytest.raises(TrainError) as error:
+        train(copy, tmp_path / "again")
+    assert str(error.value).startswith(f"{copy}: train start 'base': {tmp_path / 'run' / 'base'}: it is not the folder of a training run")
+
+
+def test_a_run_is_not_resumed_with_another_start(started: Path, tmp_path: Path):
+    for name in ("base", "other"):
+        (tmp_path / f"{name}.toml").write_text(recipe_text(seed=5 if name == "base" else 6, epochs=1))
+        train(tmp_path / f"{name}.toml", tmp_path / name)
+    recipe, run = tmp_path / "quantized.toml", tmp_path / "run"
+    recipe.write_text(quantized_text("base"))
+
+    def stop(epoch: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, run, progress=stop)
+    (tmp_path / "base").rename(tmp_path / "old")
+    (tmp_path / "other").rename(tmp_path / "base")
+    old, new = (json.loads((tmp_path / name / "summary.json").read_text())["model_sha256"] for name in ("old", "base"))
+    assert old != new
+    with pytest.raises(TrainError) as error:
+        train(recipe, run, resume=True)
+    told = f"(sha256 {old[:12]}…; here sha256 {new[:12]}…)"
+    assert str(error.value) == f"{run / 'checkpoint.pt'}: it began with another train start than there is now {told}; it cannot be resumed"
+    assert not (run / "summary.json").exists()
+    shutil.rmtree(tmp_path / "base")
+    (tmp_path / "old").rename(tmp_path / "base")
+    train(recipe, run, resume=True)
+    assert json.loads((run / "summary.json").read_text())["start_sha256"] == old
+
+
+def test_the_summary_names_the_device_that_is_used(started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    @contextmanager
+    def on_a_gpu() -> Iterator[torch.device]:
+        yield torch.device("cuda", 0)
+
+    recipe = started / "placed.toml"
+    recipe.write_text(quantized_text("base", epochs=1))
+    monkeypatch.setattr(runs, "process_group", on_a_gpu)
+    train(recipe, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["device"] == "cpu"
+
+
+@pytest.mark.parametrize("rate", [1000.0, 30.0])
+def test_a_network_that_drifts_apart_needs_a_lower_learning_rate(started: Path, tmp_path: Path, rate: float):
+    recipe = started / "fast.toml"
+    recipe.write_text(quantized_text("base").replace("learning_rate = 0.01", f"learning_rate = {rate}"))
+    with pytest.raises(
+        DivergenceError,
+        match=rf"^train method 'quantize', epoch 1: the network has drifted so far that it cannot be folded; a lower learning_rate than {rate} "
+        r"may help \(layer '\w+' threshold: 1, and a step of the potential is .*\)$",
     ):
-        recipe = started / "other.toml"
-        recipe.write_text(quantized_text("base").replace(old, new))
-        with pytest.raises(TrainError, match=text):
-            train(recipe, tmp_path / "run", force=True)
+        train(recipe, tmp_path / "run")
+
+
+def test_what_does_not_fold_before_the_first_step_keeps_the_advice_of_the_fold(started: Path, tmp_path: Path):
+    for name, text in (("low", recipe_text(epochs=1)), ("lower", quantized_text("low"))):
+        (tmp_path / f"{name}.toml").write_text(text.replace("leak = 0.9", "leak = 0.9\nthreshold = 0.001"))
+    train(tmp_path / "low.toml", tmp_path / "low")
+    with pytest.raises(FoldError, match=r"^layer '\w+' threshold: 0\.001, and a step of the potential is .*; a larger threshold"):
+        train(tmp_path / "lower.toml", tmp_path / "run")
 
 
 def test_a_float_network_goes_on_from_another_ones_end(started: Path, tmp_path: Path):

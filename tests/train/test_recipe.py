@@ -1,5 +1,6 @@
 """Recipes: what a good one says, and one line for everything that can be wrong with a bad one."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from spikefold.data.info import DATASETS
 from spikefold.train.architectures import expand_architecture
 from spikefold.train.errors import RecipeError
-from spikefold.train.recipe import ConversionRecipe, NeuronRecipe, find_recipe, list_recipes, load_recipe, parse_recipe
+from spikefold.train.recipe import SHIPPED, ConversionRecipe, NeuronRecipe, find_recipe, list_recipes, load_recipe, parse_recipe
 from tests.train.recipes import recipe_text
 
 
@@ -287,8 +288,18 @@ def test_find_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert find_recipe(path) == Path(path)
     with pytest.raises(RecipeError, match="digit: there is no such file, and no recipe of that name; the nearest are digits"):
         find_recipe("digit")
-    with pytest.raises(RecipeError, match="the nearest are agd_cifar10_vgg3, "):
+    with pytest.raises(RecipeError) as error:
         find_recipe("zzzz")
+    where = f"the {len(list_recipes())} that come with Spikefold are in {SHIPPED}"
+    assert str(error.value) == f"zzzz: there is no such file, and no recipe of that name; {where}"
+    (tmp_path / "mine" / "deep.toml").mkdir(parents=True)
+    (tmp_path / "stochmax").mkdir()
+    for path in ("mine", ".", "mine/deep.toml", tmp_path / "mine"):
+        with pytest.raises(RecipeError, match=rf"^{re.escape(str(Path(path)))}: it is a folder; a recipe's file is needed$"):
+            find_recipe(path)
+    # A folder does not hide a recipe's name.
+    (tmp_path / "fashion_mnist").mkdir()
+    assert find_recipe("fashion_mnist").name == "fashion_mnist.toml"
 
 
 def test_recipes_load_without_torch() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,25 @@ def test_what_does_not_fit_leaves_no_folder(tmp_path: Path, old: str, new: str, 
     with pytest.raises(error, match=words):
         train(path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_tensorboard_cannot_have_is_told_before_a_folder_is_made_or_replaced(
+    tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, notes = tmp_path / "run", tmp_path / "notes"
+    notes.write_text("mine")
+    for board in (notes, notes / "board"):
+        with pytest.raises(TrainError, match=r"/notes: it is a file; TensorBoard's figures need a folder$"):
+            train(recipe, run, tensorboard=board)
+        assert not run.exists()
+    sha256 = train(recipe, run).model_sha256
+    with pytest.raises(TrainError, match=r"/notes: it is a file"):
+        train(recipe, run, force=True, tensorboard=notes)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ModuleNotFoundError, match="tensorboard"):
+        train(recipe, run, force=True, tensorboard=tmp_path / "board")
+    assert hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest() == sha256
+    assert not (tmp_path / "run.previous").exists()
 
 
 def test_the_test_split_is_not_read(tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
