@@ -227,8 +227,8 @@ def test_quantize_replaces_neither_its_input_nor_a_folder(files: Path, run: Path
     (tmp_path / "link.safetensors").symlink_to(source)
     before = source.read_bytes()
     for out in (source, tmp_path / "link.safetensors", tmp_path / ".." / tmp_path.name / source.name):
-        ended_badly(spikefold("quantize", source, "--out", out, "--force"), "the float network to fold")
-    ended_badly(spikefold("quantize", run, "--out", run / "model.safetensors", "--force"), "the float network to fold")
+        ended_badly(spikefold("quantize", source, "--out", out, "--force"), "is read here, which is never replaced")
+    ended_badly(spikefold("quantize", run, "--out", run / "model.safetensors", "--force"), "is read here, which is never replaced")
     assert source.read_bytes() == before
     (tmp_path / "a.json").mkdir()
     (tmp_path / "b.safetensors").mkdir()

@@ -153,7 +153,7 @@ def test_the_data_set_goes_round(hard: Path, tmp_path: Path) -> None:
 
 def test_what_is_read_is_never_replaced(hard: Path, tmp_path: Path) -> None:
     pytest.importorskip("nir")
-    words = ("it is what is read", "which is not replaced; choose another name")
+    words = ("it is a file that is read here", "which is never replaced; choose another name")
     run, link, graph = tmp_path / "run", tmp_path / "link.nir", tmp_path / "net.json"
     run.mkdir()
     (run / "model.safetensors").write_bytes(hard.read_bytes())

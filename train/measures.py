@@ -33,6 +33,7 @@ import torch
 from torch import nn
 
 from spikefold.train.architectures import Parameters
+from spikefold.train.energy import ENERGY_TABLES, EnergyEstimate, EnergyTable
 from spikefold.train.errors import TrainError
 from spikefold.train.layers import AveragePool, Conv2d, Synapses
 from spikefold.train.network import SpikingNetwork
@@ -44,30 +45,9 @@ from spikefold.train.srm import PSP, SRM
 from spikefold.train.stdp_features import StdpFeatures
 from spikefold.train.stochmax import Stochmax, StochmaxOutput
 
-__all__ = ["ENERGY_TABLES", "EnergyEstimate", "EnergyTable", "LayerMeasure", "Measures", "NeuronMeasure", "measure"]
+__all__ = ["LayerMeasure", "Measures", "NeuronMeasure", "measure"]
 
 Kind = Literal["conv2d", "dense", "stochmax"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnergyTable:
-    """What one operation is estimated to take, in pJ."""
-
-    name: str
-    mac_pj: float
-    ac_pj: float
-
-    def __post_init__(self) -> None:
-        for key in ("mac_pj", "ac_pj"):
-            if not 0 < (value := getattr(self, key)) < math.inf:
-                raise TrainError(f"energy table {self.name!r}, {key}: {value}; it must be above 0 and finite")
-
-
-ENERGY_TABLES = (EnergyTable(name="int32", mac_pj=3.2, ac_pj=0.1), EnergyTable(name="float32", mac_pj=4.6, ac_pj=0.9))
-"""45 nm, an AC being an addition and a MAC a multiplication (3.1 and 3.7 pJ) and an addition: the usual figures of Horowitz 2014.
-
-The paper takes 32-bit integers. Between the two tables, the ratio of MAC to AC differs by a factor of 6.3.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,21 +96,6 @@ class NeuronMeasure:
     def spikes(self) -> float:
         """Mean spikes of all neurons in one inference."""
         return sum(self.rates) * self.neurons
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnergyEstimate:
-    """Estimated energies of one inference, as this network and as an ANN of the same layers, in pJ (Panda et al. 2020, eq. 10 and 11).
-
-    ``efficiency`` is their ratio (EE, or EE_Full), ``spiking_efficiency`` that of the layers alone whose input is spikes (EE_Conv of
-    the paper's hybrids). None: no such layer, or no spike at all.
-    """
-
-    table: EnergyTable
-    estimated_ann_pj: float
-    estimated_snn_pj: float
-    efficiency: float | None
-    spiking_efficiency: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from spikefold.data.files import RECIPE, SUMMARY, write_text
+from spikefold.train.energy import ENERGY_TABLES
 from spikefold.train.errors import FailedTrainingError, TrainError
 from spikefold.train.evaluation import evaluate
-from spikefold.train.measures import ENERGY_TABLES
 from spikefold.train.recipe import parse_recipe
 from spikefold.train.results import markdown
 from spikefold.train.run import LOG, train

@@ -1,7 +1,6 @@
 """The verbs that take networks from elsewhere, and hand them on: import, export."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,7 +10,7 @@ from click.core import ParameterSource
 
 from spikefold.cli.output import PATH, Report, as_json, examples, note, show
 from spikefold.data.errors import DataError
-from spikefold.data.files import MODEL, write_text
+from spikefold.data.files import MODEL, check_output, write_text
 from spikefold.data.info import PAYLOAD_BITS_MAX, Coding
 
 if TYPE_CHECKING:
@@ -217,7 +216,7 @@ def export_network(run: Path, out: Path, dt: float, force: bool, json_only: bool
     from spikefold.cli.model import read_run
     from spikefold.train.importers.nir_export import export_nir
 
-    _check_free(out, force, run / MODEL if run.is_dir() else run)
+    check_output(out, force=force, inputs=[run / MODEL if run.is_dir() else run])
     exported = export_nir(read_run(run), out, dt)
     document = {"graph": out.name, "source": str(run), "dt": dt, "folded": list(exported.folded), "unsaid": list(exported.unsaid)}
     report = Report(document | {"layers": [layer.name for layer in exported.network.layers]})
@@ -232,21 +231,8 @@ def _check_out(out: Path, force: bool, source: Path) -> Path:
         raise DataError(f"{out}: the network's file name must end in .safetensors")
     report_path = out.with_suffix(".json")
     for path in (out, report_path):
-        _check_free(path, force, source)
+        check_output(path, force=force, inputs=[source])
     return report_path
-
-
-def _check_free(path: Path, force: bool, source: Path) -> None:
-    """Refuse a path that cannot be written, or that is not to be replaced; ``source``, what is read, never is."""
-    if path.is_dir():
-        raise DataError(f"{path}: it is a folder; a file's name is needed")
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: the folder {path.parent} does not exist")
-    # Not Path.resolve, which fails on links that lead to themselves.
-    if os.path.realpath(path) == os.path.realpath(source):
-        raise DataError(f"{path}: it is what is read, {source}, which is not replaced; choose another name")
-    if path.exists() and not force:
-        raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
 
 
 def _shape(data: "Dataset | None", shape: tuple[int, int, int] | None, coding: str, timesteps: int) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import click
 
 from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, read_chip, show
 from spikefold.data.errors import DataError
-from spikefold.data.files import MANIFEST, MODEL, RECIPE, write_text
+from spikefold.data.files import MANIFEST, MODEL, RECIPE, check_output, write_text
 from spikefold.data.toml import read_toml
 
 if TYPE_CHECKING:
@@ -111,15 +111,8 @@ def quantize(
     report_path = out.with_suffix(".json")
     if out.suffix != ".safetensors":
         raise DataError(f"{out}: the network's file name must end in .safetensors")
-    source = (run / MODEL if run.is_dir() else run).resolve()
     for path in (out, report_path):
-        # Said before the folding, not after it.
-        if path.is_dir():
-            raise DataError(f"{path}: it is a folder; a file's name is needed")
-        if path.resolve() == source:
-            raise DataError(f"{path}: it is the float network to fold, which is not replaced; choose another name")
-        if path.exists() and not force:
-            raise DataError(f"{path}: it exists already; use --force to replace it, or another name")
+        check_output(path, force=force, inputs=[run / MODEL if run.is_dir() else run])
     if data_dir is not None and calibrate is None:
         raise DataError(f"--data-dir {data_dir}: it is for --calibrate, which alone reads samples")
     bits = dict(weight_bits)

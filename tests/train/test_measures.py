@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spikefold.train.energy import ENERGY_TABLES, EnergyTable
 from spikefold.train.errors import TrainError
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
-from spikefold.train.measures import ENERGY_TABLES, EnergyTable, Measures, measure
+from spikefold.train.measures import Measures, measure
 from spikefold.train.network import SpikingNetwork
 from spikefold.train.neurons import LIF
 from spikefold.train.norm import BNTT
