@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["accumulate", "add_drive", "add_payloads", "kernel", "run_layer", "time_link", "update_driven", "update_srm"]
+__all__ = ["accumulate", "add_drive", "add_payloads", "kernel", "psp_root", "run_layer", "scale_row", "time_link", "update_driven", "update_srm"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 I8 = npt.NDArray[np.int8]

@@ -15,6 +15,7 @@ from spikefold.quantize.network import Connection, Network
 from spikefold.quantize.placement import CorePlan, plan_connection
 from spikefold.quantize.population import Population, PspScale
 from spikefold.sim import kernels
+from spikefold.sim.arguments import for_kernel
 
 __all__ = ["LayerRun", "Payloads", "Progress", "channels_first", "channels_last", "run_driven", "run_on_core"]
 
@@ -41,14 +42,15 @@ class LayerRun:
 
 def schedule(values: Int, timesteps: int, channels: int) -> Int:
     """Return a schedule [T or 1, C or 1] with both axes."""
-    return np.ascontiguousarray(np.broadcast_to(values, (timesteps, channels)))
+    return for_kernel(np.broadcast_to(values, (timesteps, channels)), np.int64)
 
 
 def fan_out_of(plan: CorePlan) -> tuple[Any, ...]:
     """Return what :func:`kernels.accumulate` takes of a plan, in elements."""
     lanes = plan.lanes
     steps = np.array([plan.row_step, plan.column_step, plan.row_weight_step, plan.column_weight_step, plan.channel_step]) * lanes
-    return plan.source_shape[2], plan.rows * (lanes, lanes, 1), plan.columns * (lanes, lanes, 1), steps, plan.weights.reshape(-1), plan.groups * lanes
+    rows, columns = plan.rows * (lanes, lanes, 1), plan.columns * (lanes, lanes, 1)
+    return plan.source_shape[2], rows, columns, steps, for_kernel(plan.weights.reshape(-1), np.int8), plan.groups * lanes
 
 
 def neuron_of(population: Population, timesteps: int) -> tuple[Any, ...]:
@@ -67,7 +69,7 @@ def run_on_core(
 ) -> LayerRun:  # fmt: skip
     """Run one layer on its core, a batch of samples at a time so that progress shows."""
     connection, population = network.connections[plan.index], network.populations[plan.index]
-    payloads = sent[connection.source]
+    payloads = for_kernel(sent[connection.source], np.int8)
     samples, timesteps = payloads.shape[:2]
     channels, pixels, run = population.shape[0], population.shape[1] * population.shape[2], plan.groups * plan.lanes
     spikes = np.empty((samples, timesteps, pixels, channels), np.int8)
@@ -93,14 +95,14 @@ class Driver:
 
     def __init__(self, network: Network, connection: Connection, payloads: Payloads, channels: int, pixels: int) -> None:
         timesteps = payloads.shape[1]
-        self.payloads, self.channels = payloads, channels
+        self.channels = channels
         self.gain, self.shift = (schedule(values, timesteps, channels) for values in (connection.gain, connection.gain_shift))
         self.fan_out: tuple[Any, ...] = ()
+        # Graded payloads have 32 bits. Others are few bits wide and many: they stay as they are, but for an identity connection.
+        self.payloads = for_kernel(payloads, np.int32 if connection.kind == "identity" else payloads.dtype.type)
         if connection.kind != "identity":
             self.fan_out = fan_out_of(plan_connection(network, connection, FAN_OUT_LANES))
             self.current = np.zeros(pixels * self.fan_out[-1], np.int32)
-        else:
-            self.payloads = payloads.astype(np.int32, copy=False)
 
     def add(self, n: int, t: int, drive: Int) -> int:
         """Add what the events of a timestep drive to ``drive`` [pixels, channels]; return the synaptic operations."""
@@ -115,12 +117,8 @@ class Driver:
         """Return what PSP-LN multiplies the thresholds of sample ``n`` by."""
         channels, height, width = network.source(connection).shape
         states = np.empty((2, height // connection.pool, width // connection.pool, channels), np.int64)
-        payloads = self.payloads[n].astype(np.int32, copy=False)
-        return int(
-            kernels.psp_root(
-                payloads, width, connection.pool, scale.payload_shift, scale.decay, int(scale.about == "mean"), scale.floor, states
-            )
-        )  # fmt: skip
+        payloads, about_mean = for_kernel(self.payloads[n], np.int32), int(scale.about == "mean")
+        return int(kernels.psp_root(payloads, width, connection.pool, scale.payload_shift, scale.decay, about_mean, scale.floor, states))
 
 
 def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep: bool, progress: Callable[[int], None] | None) -> LayerRun:
@@ -169,6 +167,6 @@ def channels_first(array: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.
 
 
 def channels_last(events: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """Return [N, T, C, H, W] as contiguous [N, T, H * W, C]."""
+    """Return [N, T, C, H, W] as [N, T, H * W, C], for kernels."""
     moved = np.moveaxis(events, 2, 4)
-    return np.ascontiguousarray(moved.reshape(*moved.shape[:2], -1, moved.shape[4]))
+    return for_kernel(moved.reshape(*moved.shape[:2], -1, moved.shape[4]), np.int8)

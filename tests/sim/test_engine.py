@@ -1,7 +1,10 @@
 """The virtual chip as a whole: what must not change a value, what a run costs, and what it refuses."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 
@@ -9,9 +12,11 @@ from spikefold.data.errors import ChipError, DataError, SpikefoldError
 from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.trace import Trace, compare
+from spikefold.sim import kernels, layers, timing
 from spikefold.sim.engine import Chip
 from spikefold.sim.layers import BATCH
 from tests.cases import CASES, single
+from tests.equivalence.mutate import cases_for
 from tests.random_networks import Case, random_case
 
 
@@ -103,6 +108,34 @@ def test_events_need_not_be_contiguous():
     turned = np.asfortranarray(case.events)
     assert not turned.flags.c_contiguous
     assert_equal(chip.run(case.events, potentials=True), chip.run(turned, potentials=True))
+
+
+def test_each_kernel_is_handed_one_form_of_arguments(monkeypatch: pytest.MonkeyPatch):
+    """Numba compiles a kernel anew for arrays that are read-only or strided, and that takes longer than most runs."""
+    handed: dict[str, set[tuple[object, ...]]] = {}
+
+    def noted(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            handed.setdefault(name, set()).add(tuple(numba.typeof(argument) for argument in arguments))
+            return function(*arguments)
+
+        return call
+
+    # Only what Python calls is noted: the kernels themselves call each other by their compiled names.
+    watched = SimpleNamespace(**{name: noted(name, getattr(kernels, name)) for name in kernels.__all__})
+    for module in (layers, timing):
+        monkeypatch.setattr(module, "kernels", watched)
+    for seed in range(24):
+        case = random_case(seed, small=True)
+        frozen = case.events.copy()
+        frozen.flags.writeable = False
+        for events in (case.events, np.asfortranarray(case.events), frozen):
+            Chip(case.network, case.chip).run(events, potentials=seed % 2 == 0, timing=seed % 3 > 0)
+    for case in cases_for("graph"):
+        Chip(case.network, case.chip).run(case.events, potentials=True, timing=False)
+    # Payloads of 8 and of 32 bits are added up by the same kernel.
+    assert {name: len(forms) for name, forms in handed.items()} == {name: 2 if name == "accumulate" else 1 for name in handed}
+    assert {"run_layer", "time_link", "accumulate", "update_driven", "update_srm", "psp_root"} <= set(handed)
 
 
 def test_a_run_changes_neither_its_events_nor_the_next_run():
