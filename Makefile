@@ -1,6 +1,6 @@
 # Everything sets itself up: a virtual environment in .venv, and missing Debian packages through apt-get.
 #   make demo         train, quantise, simulate, generate Verilog and compare all of it
-#   make test         the test suite
+#   make test         the test suite; it installs what the tests need besides, other libraries among it
 #   make check        the test suite, formatting, lint, types and import rules
 #   make verify-deep  the long comparisons of the three executions
 #   make bench        the throughput figures
@@ -9,33 +9,41 @@ PYTHON ?= python3
 # A package index that holds a CPU build of torch, where the default one gives a build that is too large; empty: none.
 TORCH_INDEX ?=
 VENV := .venv
-STAMP := $(VENV)/.spikefold-installed
+INSTALLED := $(VENV)/.spikefold-installed
+TESTED := $(VENV)/.spikefold-installed-dev
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test check verify-deep bench setup clean
+.PHONY: demo test check verify-deep bench setup setup-dev clean
 
 demo: setup
 	$(BIN)/spikefold demo --out demo-out --force
 
-test: setup
+test: setup-dev
 	$(BIN)/python -m pytest -n 2 -m "not deep"
 
-check: setup
+check: setup-dev
 	.ci/run
 
-verify-deep: setup
+verify-deep: setup-dev
 	$(BIN)/python -m tests.equivalence.deep
 	$(BIN)/python -m tests.equivalence.mutate
 
-bench: setup
+bench: setup-dev
 	$(BIN)/python -m benchmarks.throughput
 
-setup: $(STAMP)
+setup: $(INSTALLED)
 
-$(STAMP): pyproject.toml constraints.txt .ci/packages
+setup-dev: $(TESTED)
+
+$(INSTALLED): pyproject.toml constraints.txt .ci/packages
 	.ci/packages $(PYTHON)
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
+	$(INSTALL) -e '.[all]'
+	touch $@
+
+$(TESTED): $(INSTALLED)
+	$(INSTALL) -e '.[dev]'
 	touch $@
 
 clean:

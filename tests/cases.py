@@ -3,7 +3,7 @@
 Most are one layer of a neuron a channel, driven through identity-like weights, so that ``current`` is what the case says.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,19 +25,20 @@ def schedule(values: Any) -> np.ndarray:
 
 
 def coding(shape: tuple[int, int, int], payload_bits: int) -> InputCoding:
-    kind = "ternary" if payload_bits == 2 else "direct"
-    return InputCoding(shape=shape, coding=kind, mean=0.0, std=1.0, scale=1.0, payload_bits=payload_bits, seed=0)
+    return InputCoding(
+        shape=shape, coding="ternary" if payload_bits == 2 else "direct", mean=0.0, std=1.0, scale=1.0, payload_bits=payload_bits, seed=0
+    )
 
 
 def layer(
     source: str, name: str, shape: tuple[int, int, int], weights: Any, payload: tuple[int, int, int], *,
-    pool: int = 1, stride: int = 1, padding: int = 0, gain: Any = 1, gain_shift: Any = 0, reset: str = "soft", threshold: Any = 1 << 20,
-    decrement: Any = 0, load: Any = 0, leak: Any = 0,
+    pool: int = 1, stride: int = 1, padding: int = 0, gain: Any = 1, gain_shift: Any = 0, reset: Literal["soft", "hard", "none"] = "soft",
+    threshold: Any = 1 << 20, decrement: Any = 0, load: Any = 0, leak: Any = 0,
     potential_bits: int = 24, saturate: bool = False, **fields: Any,
 ) -> tuple[Weights, Connection, Population]:  # fmt: skip
     """One layer; ``payload`` is (least, most, bits) of what feeds it."""
     tensor = np.asarray(weights, np.int8)
-    kind = "dense" if tensor.ndim == 2 else "conv2d"
+    kind: Literal["dense", "conv2d"] = "dense" if tensor.ndim == 2 else "conv2d"
     low, high = weighted_bounds(tensor, pool, *payload[:2])
     connection = Connection(
         source=source, target=name, kind=kind, weights=name, pool=pool, stride=stride, padding=padding, payload_bits=payload[2],
@@ -52,7 +53,11 @@ def layer(
 
 
 def network(
-    layers: list[tuple[Weights, Connection, Population]], source: InputCoding, timesteps: int, decode: str = "spike_count", offset: Any = None
+    layers: list[tuple[Weights, Connection, Population]],
+    source: InputCoding,
+    timesteps: int,
+    decode: Literal["potential", "spike_count"] = "spike_count",
+    offset: Any = None,
 ) -> Network:
     weights, connections, populations = zip(*layers, strict=True)
     classes = populations[-1].shape[0]
@@ -71,7 +76,7 @@ def single(
     payload_bits: int = 2,
     lanes: int = 4,
     depth: int = 2,
-    decode: str = "spike_count",
+    decode: Literal["potential", "spike_count"] = "spike_count",
     offset: Any = None,
     **fields: Any,
 ) -> Case:

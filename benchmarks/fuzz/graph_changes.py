@@ -23,7 +23,7 @@ TEXT = h5py.string_dtype()
 
 def _place(rng: Random, tree: Tree, among: Callable[[Any], bool] = lambda _: True) -> tuple[Tree, str]:
     """Return a group of the tree and a name in it, whose value is one of those that count."""
-    places = list(_places(tree, among))
+    places: list[tuple[Tree, str]] = list(_places(tree, among))
     return rng.choice(places)
 
 

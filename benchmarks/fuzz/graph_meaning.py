@@ -36,7 +36,7 @@ def difference_of(content: bytes, shape: Shape, rules: NirRules, network: FloatN
         _demand(set(graph) <= {"type", "nodes", "edges", "metadata"} and _text(graph["type"]) == "NIRGraph", "graph")
         metadata = graph.get("metadata")
         text = _text(metadata["spikefold"]) if isinstance(metadata, h5py.Group) and "spikefold" in metadata else ""
-        row = _row(graph["nodes"], [tuple(_names(pair)) for pair in graph["edges"]])
+        row = _row(graph["nodes"], [_names(pair) for pair in graph["edges"]])
         nodes = [_fields(graph["nodes"], name) for name in row]
     if not text:
         return _compared(nodes, shape, rules, network, 0.0)
@@ -56,11 +56,12 @@ def _text(data: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _names(pair: Any) -> list[str]:
-    return [name.decode() for name in pair]
+def _names(pair: Any) -> tuple[str, str]:
+    source, target = pair
+    return source.decode(), target.decode()
 
 
-def _row(nodes: Any, edges: list[tuple[str, ...]]) -> list[str]:
+def _row(nodes: Any, edges: list[tuple[str, str]]) -> list[str]:
     """Return the names along the edges; each node has one edge to it and one from it."""
     following = dict(edges)
     inputs = [name for name in nodes if _text(nodes[name]["type"]) == "Input"]

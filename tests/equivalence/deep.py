@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from tests.cases import CASES
-from tests.equivalence.check import check_reference, check_rtl, check_simulator
+from tests.equivalence.check import Check, check_reference, check_rtl, check_simulator
 from tests.random_networks import BOUNDARIES, Case, boundary_statistics, firing_rates, random_case
 
 __all__ = ["Tally", "main"]
@@ -42,7 +42,7 @@ class Tally:
     first: str | None = None
     seconds: float = 0.0
 
-    def add(self, case: Case, check: Callable[[Case], tuple]) -> None:
+    def add(self, case: Case, check: Check) -> None:
         """Run ``check`` on a case and count."""
         began = time.perf_counter()
         comparison, _, _ = check(case)
@@ -56,7 +56,7 @@ class Tally:
             self.first = self.first or f"{case.name}: {comparison.first}"
 
 
-def run_all(tally: Tally, cases: Iterable[Case], check: Callable[[Case], tuple], total: int, console: Console) -> Tally:
+def run_all(tally: Tally, cases: Iterable[Case], check: Check, total: int, console: Console) -> Tally:
     """Run one comparison over its cases."""
     for case in track(cases, description=tally.name, total=total, console=console, transient=True):
         tally.add(case, check)

@@ -259,7 +259,7 @@ def idx_of(shape: tuple[int, ...], data: bytes, kind: int = 8) -> bytes:
 
 def cifar10(**files: bytes) -> dict[str, Content]:
     """Return the test split of CIFAR-10 with one picture, and other ``files``."""
-    return {"test_batch.bin": b"\0" + bytes(3072)} | {name.replace("__", "."): content for name, content in files.items()}
+    return {"test_batch.bin": b"\0" + bytes(3072), **{name.replace("__", "."): content for name, content in files.items()}}
 
 
 def digits(**odd: Content) -> dict[str, Content]:
@@ -430,7 +430,7 @@ def hdf5(change: Callable[[Any], object]) -> bytes:
     """Return a sound graph of one layer of integrating neurons, with something put into it."""
     import h5py
 
-    nodes = {"input": {"type": "Input", "shape": [4]}, "a": {"type": "Linear", "weight": np.ones((3, 4))},
+    nodes: dict[str, dict[str, Any]] = {"input": {"type": "Input", "shape": [4]}, "a": {"type": "Linear", "weight": np.ones((3, 4))},
              "b": {"type": "I", "r": np.full(3, 1e4)}, "output": {"type": "Output", "shape": [3]}}  # fmt: skip
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -494,5 +494,12 @@ GRAPHS = {
     "a link to nothing for a graph": (nir, lambda: Odd.DANGLING, "No such file"),
 }  # fmt: skip
 
-PARTS = (TENSORS, TOMLS, SETS, PICTURES, RUNS, *([GRAPHS] if importlib.util.find_spec("h5py") else []))
+PARTS: tuple[Mapping[str, tuple[Any, Any, str]], ...] = (
+    TENSORS,
+    TOMLS,
+    SETS,
+    PICTURES,
+    RUNS,
+    *([GRAPHS] if importlib.util.find_spec("h5py") else []),
+)
 CORPUS = {name: Hostile(read=read, make=make, words=words) for part in PARTS for name, (read, make, words) in part.items()}

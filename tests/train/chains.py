@@ -1,5 +1,7 @@
 """Random small networks, with trained-looking statistics, for the tests of export and evaluation."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import nn
@@ -7,14 +9,14 @@ from torch import nn
 from spikefold.data.coding import InputCoding
 from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
 from spikefold.train.network import SpikingNetwork
-from spikefold.train.neurons import LIF
+from spikefold.train.neurons import LIF, Reset
 from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
 
 TIMESTEPS = 5
 CLASS_NAMES = ("a", "b", "c")
 
 
-def coding(shape: tuple[int, int, int], kind: str = "direct") -> InputCoding:
+def coding(shape: tuple[int, int, int], kind: Literal["direct", "ternary", "poisson"] = "direct") -> InputCoding:
     return InputCoding(shape=shape, coding=kind, mean=0.0, std=1.0, scale=1.0 if kind != "direct" else 4.0, payload_bits=4, seed=3)
 
 
@@ -32,7 +34,7 @@ def randomise(module: nn.Module, seed: int) -> None:
                     part.beta.copy_(torch.randn(part.beta.shape, generator=generator) * 0.3)
 
 
-def chain(name: str, reset: str, readout: str, seed: int) -> tuple[SpikingNetwork, tuple[int, int, int]]:
+def chain(name: str, reset: Reset, readout: str, seed: int) -> tuple[SpikingNetwork, tuple[int, int, int]]:
     """Return a network by name, and its input shape."""
     torch.manual_seed(seed)
 

@@ -119,7 +119,7 @@ def test_thresholds_of_shared_layers_come_back(tmp_path: Path) -> None:
     )
     module = trained(text)
     for i, part in enumerate(part for part in module.chain if hasattr(part, "threshold")):
-        part.threshold = 1.5 + i
+        part.threshold = 1.5 + i  # type: ignore[assignment]
     (tmp_path / "recipe.toml").write_text(text)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     path, reason = save_network(module, parse_recipe(text, "recipe"), tmp_path, CLASSES, {"recipe_sha256": sha256})

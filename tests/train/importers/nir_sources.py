@@ -43,7 +43,9 @@ def snntorch_graph(rng: Rng, path: Path) -> NirSource:
         nir.write(path, export_to_nir(net, torch.zeros(1, 16, dtype=torch.float64), ignore_dims=[0]))
 
     def run(x: torch.Tensor) -> torch.Tensor:
-        net[1].reset_mem(), net[3].reset_mem()
+        for part in (net[1], net[3]):
+            assert isinstance(part, snntorch.Leaky)
+            part.reset_mem()
         return torch.stack([net(step.flatten(1)) for step in x])
 
     return NirSource(rules=NirRules(dt=1e-4, compare="above", reset="hard"), run=run)
