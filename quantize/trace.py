@@ -106,7 +106,10 @@ def idle_steps(gaps: Sequence[int] | int | None, samples: int, depth: int) -> li
 
 
 def compare(expected: Trace, got: Trace) -> Comparison:
-    """Compare all that both traces recorded, and name what one of them lacks; comparing nothing, or traces of different networks, is a SpikefoldError."""
+    """Compare all that both traces recorded, and name what one of them lacks.
+
+    Comparing nothing, or traces of different networks, is a SpikefoldError.
+    """
     if expected.populations != got.populations or expected.scores.shape != got.scores.shape:
         raise SpikefoldError(
             f"traces: {expected.populations} with {len(expected.scores)} samples against {got.populations} with "

@@ -111,7 +111,7 @@ def test_a_chip_that_hangs_ends_by_the_watchdog_and_is_a_difference(folder: Path
 @pytest.mark.usefixtures("bench_of_the_build")
 def test_a_chip_that_stops_on_the_way_keeps_what_it_did(folder: Path, case: Case) -> None:
     # The result is never taken, so the chip waits with the first inference's.
-    patch(folder, "tb/test_spikefold.py", "dut.m_axis_tready.value = 1, 0, 1", "dut.m_axis_tready.value = 1, 0, 0")
+    patch(folder, "tb/test_spikefold.py", '        if play["patient"]:', '        self.sink.pause = True\n        if play["patient"]:')
     got = rtl(folder, case, watchdog_cycles=3000)
     assert got.potentials is not None
     assert (got.potentials[-1][0] != NEVER_SEEN).all()
@@ -205,7 +205,7 @@ def test_what_happens_at_another_cycle_is_a_difference(folder: Path, case: Case,
 
 @pytest.mark.usefixtures("bench_of_the_build")
 def test_a_bench_that_fails_is_a_difference_though_its_trace_is_equal(folder: Path, case: Case) -> None:
-    patch(folder, "tb/test_spikefold.py", "    await ClockCycles(dut.clk, 2)\n", "    raise AssertionError\n")
+    patch(folder, "tb/test_spikefold.py", "            await ClockCycles(self.dut.clk, 2)\n", "            raise AssertionError\n")
     comparison = compare(expected(case), rtl(folder, case))
     assert comparison.first is not None
     assert comparison.first.kind == "bench failed"

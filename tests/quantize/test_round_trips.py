@@ -77,7 +77,7 @@ def default_of(field: Any) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    return bool(np.array_equal(a, b)) if isinstance(b, np.ndarray) else a is b or type(a) is type(b) and a == b
+    return bool(np.array_equal(a, b)) if isinstance(b, np.ndarray) else a is b or (type(a) is type(b) and a == b)
 
 
 def ordinary(networks: list[Any], classes: tuple[type, ...]) -> set[tuple[str, str]]:
