@@ -88,7 +88,7 @@ def run_rtl(
     stream = Play(
         beats=played.beats, steps=played.steps, results=len(events) * len(network.class_names), idle=idle, blocked=blocked, seed=seed
     )  # fmt: skip
-    (log,), passed = play(build, interface, [stream], simulator=simulator, watchdog_cycles=watchdog_cycles)
+    ((log, passed),) = play(build, interface, [stream], simulator=simulator, watchdog_cycles=watchdog_cycles)
     return read_trace(log, interface, played, events.shape[1], timed=not (idle or blocked), passed=passed)
 
 
@@ -99,8 +99,8 @@ def play(
     *,
     simulator: Literal["icarus", "verilator"] = "icarus",
     watchdog_cycles: int | None = None,
-) -> tuple[list[str], bool]:
-    """Simulate the Verilog in ``build`` on one stream after another, each from a reset on; return the log of each, and whether the bench passed.
+) -> list[tuple[str, bool]]:
+    """Simulate the Verilog in ``build`` on one stream after another, each from a reset on; return the log of each, and whether it passed.
 
     The bench fails, and plays no further stream, if a step takes more than ``watchdog_cycles`` (None: than any does), or if a stream ends with
     beats left or with another number of results than expected.
@@ -113,9 +113,10 @@ def play(
         for file, content in cocotb_bench(interface).items():
             (folder / file).write_text(content)
         passed = simulate(build, folder, simulator)
+        done = len(plays) if passed else int((folder / "played").read_text()) if (folder / "played").exists() else 0
         log = (folder / "trace.log").read_text()
     logs = [part.partition("\n")[2] for part in re.split("^R ", log, flags=re.MULTILINE)[1:]]
-    return [*logs, *[""] * (len(plays) - len(logs))], passed
+    return [(logs[number] if number < len(logs) else "", number < done) for number in range(len(plays))]
 
 
 def simulate(build: Path, folder: Path, simulator: str) -> bool:
