@@ -57,13 +57,6 @@ def test_stalls_of_the_host_change_no_value(tmp_path: Path, seed: int, idle: flo
     assert {kind for kind, count in comparison.compared.items() if count} == VALUES
 
 
-def test_verilator_runs_the_same_bench(tmp_path: Path) -> None:
-    case = random_case(2, small=True)
-    comparison = compare(expected(case, 1), rtl(build(case, tmp_path / "build"), case, gaps=1, simulator="verilator"))
-    assert comparison.first is None, str(comparison.first)
-    assert {kind for kind, count in comparison.compared.items() if count} == TIMED
-
-
 @pytest.mark.parametrize("start", range(0, len(CASES), GROUP))
 def test_boundary_vectors_pass_their_own_bench(tmp_path: Path, start: int) -> None:
     # The bench in the build compares spikes, potentials, scores, cycles and arrivals, and takes no Python.
