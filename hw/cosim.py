@@ -102,8 +102,8 @@ def play(
 ) -> list[tuple[str, bool]]:
     """Simulate the Verilog in ``build`` on one stream after another, each from a reset on; return the log of each, and whether it passed.
 
-    The bench fails, and plays no further stream, if a step takes more than ``watchdog_cycles`` (None: than any does), or if a stream ends with
-    beats left or with another number of results than expected.
+    A stream fails, and none behind it is played, if a step takes more than ``watchdog_cycles`` (None: than any does), or if it ends with beats left
+    or with another number of results than expected.
     """
     settings = {"plays": [asdict(each) for each in plays], "watchdog_cycles": watchdog_cycles or interface.watchdog_cycles}
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
@@ -113,7 +113,8 @@ def play(
         for file, content in cocotb_bench(interface).items():
             (folder / file).write_text(content)
         passed = simulate(build, folder, simulator)
-        done = len(plays) if passed else int((folder / "played").read_text()) if (folder / "played").exists() else 0
+        counted = folder / "played"
+        done = min(int(counted.read_text()) if counted.exists() else 0, len(plays) - (not passed))
         log = (folder / "trace.log").read_text()
     logs = [part.partition("\n")[2] for part in re.split("^R ", log, flags=re.MULTILINE)[1:]]
     return [(logs[number] if number < len(logs) else "", number < done) for number in range(len(plays))]
