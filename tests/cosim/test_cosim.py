@@ -47,7 +47,7 @@ def test_verilog_and_simulated_chip_are_equal_to_the_cycle(tmp_path: Path, seed:
     assert {kind for kind, count in comparison.compared.items() if count} == TIMED
 
 
-@pytest.mark.parametrize(("seed", "idle", "blocked"), [(19, 0.6, 0.0), (19, 0.0, 0.8), (23, 0.4, 0.6)])
+@pytest.mark.parametrize(("seed", "idle", "blocked"), [(19, 0.0, 0.8), (23, 0.6, 0.4)])
 def test_stalls_of_the_host_change_no_value(tmp_path: Path, seed: int, idle: float, blocked: float) -> None:
     case = random_case(seed, small=True)
     got = rtl(build(case, tmp_path / "build"), case, gaps=0, idle=idle, blocked=blocked, seed=seed)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikefold.hw import cosim
 from spikefold.hw.cosim import NEVER_SEEN, Play, play, read_trace
 from spikefold.hw.interface import EVENT, IDLE, TICK, Interface
 from spikefold.hw.stimulus import Stimulus, stimulus
@@ -153,6 +154,21 @@ def test_a_score_is_offered_to_a_host_that_waits_for_it(streams: Streams, alone:
 
 def test_stalls_and_probes_change_no_value_and_break_no_rule(streams: Streams, valid: Stimulus, expected: Trace) -> None:
     assert_equal(compare(expected, streams.read("stalled", valid)), "spikes potentials scores")
+
+
+@pytest.mark.parametrize("port", ["m_axis_tvalid", "m_axis_tuser"])
+def test_an_offer_that_changes_before_it_is_taken_breaks_a_rule(
+    folder: Path, interface: Interface, alone: Stimulus, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    bench = cosim.cocotb_bench(interface)
+    declared = "    reg was_reset, waiting;\n"
+    harness = bench["harness.v"].replace(f".{port}({port})", f".{port}(offer)")
+    harness = harness.replace(declared, f"{declared}    wire offer;\n    assign {port} = offer ^ waiting;\n")
+    monkeypatch.setattr(cosim, "cocotb_bench", lambda interface: bench | {"harness.v": harness})
+    stream = Play(beats=alone.beats, steps=alone.steps, results=len(interface.network.class_names), blocked=0.8)
+    ((log, passed),) = play(folder, interface, [stream], watchdog_cycles=WATCHDOG)
+    faults = read_trace(log, interface, alone, TIMESTEPS, timed=False, passed=passed).faults
+    assert "AXI-Stream rule broken by a result" in {fault.kind for fault in faults}
 
 
 def test_verilator_plays_the_same(folder: Path, interface: Interface, valid: Stimulus, expected: Trace) -> None:
