@@ -1,7 +1,7 @@
 """The chip: a chain of cores in barrier-synchronised steps between two AXI4-Stream ports."""
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.core import Core
@@ -71,7 +71,8 @@ class TracedChip(wiring.Component):
             # Ready must not depend on what is offered, so ticks wait for the event queue too.
             self.s_axis_tready.eq(open_ & events.ready),
             taken.eq(self.s_axis_tvalid & self.s_axis_tready),
-            events.valid.eq(self.s_axis_tvalid & open_ & (beat.kind == EVENT)),
+            # What lies outside the input's shape is taken and dropped: the fan-out tables hold nothing for it.
+            events.valid.eq(self.s_axis_tvalid & open_ & (beat.kind == EVENT) & self.inside(beat.event)),
             events.payload.eq(beat.event),
             self.m_axis_tvalid.eq(output.valid),
             output.ready.eq(self.m_axis_tready),
@@ -95,6 +96,12 @@ class TracedChip(wiring.Component):
             m.d.sync += [start.eq(1), begun.eq(1), ticked.eq(0)]
             m.d.sync += [run.eq(Cat(next_run & begun, run)[: len(self.cores)]), firsts.eq(Cat(next_first, firsts)[: len(self.cores)])]
         return m
+
+    def inside(self, event: data.View) -> Value:
+        """Return whether an event's address lies in the input's shape; an axis of a power of two has no address outside."""
+        checks = [event[axis] < size for axis, size in zip(("channel", "y", "x"), self.interface.network.input.shape, strict=True)
+                  if size < 1 << len(event[axis])]  # fmt: skip
+        return Cat(checks).all()
 
 
 class SpikingChip(wiring.Component):

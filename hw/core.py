@@ -18,8 +18,8 @@ class Core(wiring.Component):
     ``run`` (this core has a timestep to work on) and ``first`` (the inference's first), ``swept`` (for tracing) and ``quiet``.
 
     In each step the accumulate engine fills one bank and the update engine uses and clears the other; the start swaps them. A core that does not
-    run in a step leaves its bank as it is: nothing was added to it, because its source did not run in the step before. After reset
-    both banks are cleared, word by word, before the core is quiet for the first time.
+    run in a step goes on with the bank that it fills: its source did not run in the step before, so nothing is in it, or what a host sent before
+    an idle tick. After reset both banks are cleared, word by word, before the core is quiet for the first time.
     """  # noqa: D205
 
     def __init__(self, layer: LayerConfig) -> None:
@@ -56,7 +56,7 @@ class Core(wiring.Component):
         m.d.comb += [update.start.eq(self.start & self.run), update.first.eq(self.first)]
 
         filling = Signal()
-        with m.If(self.start):
+        with m.If(update.start):
             m.d.sync += filling.eq(~filling)
         clearing = Signal(init=1)
         clear_word = Signal(layer.word_bits)

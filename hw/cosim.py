@@ -8,10 +8,12 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import SpikefoldError
+from spikefold.data.shown import shown
 from spikefold.hw.interface import Interface
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.stimulus import Stimulus, stimulus
@@ -29,7 +32,7 @@ from spikefold.quantize.network import Network
 from spikefold.quantize.reference import check_events
 from spikefold.quantize.trace import Difference, Timing, Trace, idle_steps
 
-__all__ = ["NEVER_SEEN", "SIMULATORS", "run_rtl"]
+__all__ = ["NEVER_SEEN", "SIMULATORS", "Play", "play", "read_trace", "run_rtl"]
 
 SIMULATORS = ("icarus", "verilator")
 NEVER_SEEN = -(1 << 62)
@@ -38,6 +41,26 @@ NEVER_SEEN = -(1 << 62)
 
 class SimulationError(SpikefoldError):
     """A simulator that is missing or that does not accept the design."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """A stream of beats from a reset on, and what the bench expects of it.
+
+    ``idle`` and ``blocked`` are the probabilities that the host offers nothing or takes nothing in a cycle. A ``patient`` host takes
+    nothing until it is offered. A ``probed`` chip is shown other signals in the middle of each cycle, which it must not answer before the next
+    edge. ``cut`` (step, cycle) ends the stream there, whatever is under way.
+    """
+
+    beats: list[int]
+    steps: int
+    results: int
+    idle: float = 0.0
+    blocked: float = 0.0
+    patient: bool = False
+    probed: bool = False
+    seed: int = 0
+    cut: tuple[int, int] | None = None
 
 
 def run_rtl(
@@ -62,10 +85,27 @@ def run_rtl(
     check_events(network, events)
     interface = Interface(network, chip)
     played = stimulus(interface, events, idle_steps(gaps, len(events), interface.depth))
-    settings = {
-        "beats": played.beats, "steps": played.steps, "results": len(events) * len(network.class_names),
-        "idle": idle, "blocked": blocked, "seed": seed, "watchdog_cycles": watchdog_cycles or interface.watchdog_cycles,
-    }  # fmt: skip
+    stream = Play(
+        beats=played.beats, steps=played.steps, results=len(events) * len(network.class_names), idle=idle, blocked=blocked, seed=seed
+    )  # fmt: skip
+    ((log, passed),) = play(build, interface, [stream], simulator=simulator, watchdog_cycles=watchdog_cycles)
+    return read_trace(log, interface, played, events.shape[1], timed=not (idle or blocked), passed=passed)
+
+
+def play(
+    build: Path,
+    interface: Interface,
+    plays: Sequence[Play],
+    *,
+    simulator: Literal["icarus", "verilator"] = "icarus",
+    watchdog_cycles: int | None = None,
+) -> list[tuple[str, bool]]:
+    """Simulate the Verilog in ``build`` on one stream after another, each from a reset on; return the log of each, and whether it passed.
+
+    A stream fails, and none behind it is played, if a step takes more than ``watchdog_cycles`` (None: than any does), or if it ends with beats left
+    or with another number of results than expected.
+    """
+    settings = {"plays": [asdict(each) for each in plays], "watchdog_cycles": watchdog_cycles or interface.watchdog_cycles}
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         folder = Path(name)
         (folder / "run.json").write_text(json.dumps(settings))
@@ -73,8 +113,11 @@ def run_rtl(
         for file, content in cocotb_bench(interface).items():
             (folder / file).write_text(content)
         passed = simulate(build, folder, simulator)
+        counted = folder / "played"
+        done = min(int(counted.read_text()) if counted.exists() else 0, len(plays) - (not passed))
         log = (folder / "trace.log").read_text()
-    return read_trace(log, interface, played, events.shape[1], timed=not (idle or blocked), passed=passed)
+    logs = [part.partition("\n")[2] for part in re.split("^R ", log, flags=re.MULTILINE)[1:]]
+    return [(logs[number] if number < len(logs) else "", number < done) for number in range(len(plays))]
 
 
 def simulate(build: Path, folder: Path, simulator: str) -> bool:
@@ -143,7 +186,8 @@ def simulator_environment(simulator: str, bench: Path) -> Iterator[None]:
 def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int, *, timed: bool, passed: bool) -> Trace:
     """Turn the harness's log into a trace; what the log lacks, or shows as X, is NEVER_SEEN.
 
-    Words that are updated out of order or at another cycle than theirs, and a bench that did not pass, are faults.
+    Faults are words that are updated out of turn or at another cycle than theirs, steps and scores beyond those played, results that break a rule
+    of AXI-Stream, lines of no known kind, and a bench that did not pass.
     """
     samples = len(played.starts)
     plans = [layer.plan for layer in interface.layers]
@@ -183,6 +227,11 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
         elif kind == "O":
             result_cycles.append((len(begins) - 1, int(fields[0]) - (begins[-1] if begins else 0)))
             results.append((sign_extended(number(fields[1]), interface.score_width), number(fields[2]), number(fields[3])))
+        else:
+            what = "AXI-Stream rule broken by a result" if kind == "A" else f"line {shown(kind)} of the log"
+            faults.append(fault(what, None, len(begins) - 1, plans[-1].name, (), 0, 1))
+    if len(begins) > played.steps + 1:
+        faults.append(fault("number of steps begun", None, played.steps, plans[-1].name, (), played.steps + 1, len(begins)))
     scores, wrong = read_scores(results, samples, interface)
     if not passed:
         faults.append(fault("bench failed", samples - 1, timesteps - 1, plans[-1].name, (), 0, 1))

@@ -33,9 +33,15 @@ def harness(interface: Interface) -> str:
     """Return a module with the chip's ports that writes what happens to ``trace.log``, a line a fact.
 
     ``S cycle``: a step starts. ``E core cycle event``: a core takes an event. ``W core cycle word fired potentials``: a word was
-    updated. ``O cycle data user last``: the host takes a result beat. Cycles are decimal, the rest hexadecimal.
+    updated. ``O cycle data user last``: the host takes a result beat. ``R cycle``: a reset, from which steps and results are counted. ``A cycle``:
+    the results break a rule of AXI-Stream: valid or ready is unknown, or what was offered is gone or changed before it was taken. Cycles are
+    decimal, the rest hexadecimal.
+
+    ``s_axis_next`` rises with each edge of the clock on which the host's beat was taken, or none was offered: then the source drives the next one.
+    A bench in Python sleeps until then, and sees the same in every simulator, whether that shows it values from before an edge or behind it.
     """
     declared = "".join(f"    {'input' if p.is_input else 'output'} wire {wide(p.width)}{p.name},\n" for p in interface.streams)
+    offered = interface.score_width + interface.label_width + 1
     per_core = "".join(
         f"""
             if (dut.traced.trace_{d}_event_valid) $fwrite(log, "E {d} %0d %h\\n", cycle, dut.traced.trace_{d}_event);
@@ -48,23 +54,41 @@ def harness(interface: Interface) -> str:
 module harness (
     input wire clk,
     input wire rst,
-{declared}    output reg [31:0] steps,
+{declared}    output reg s_axis_next,
+    output reg [31:0] steps,
     output reg [31:0] results
 );
 {instance(interface)}
     integer log;
     integer cycle;
+    reg was_reset, waiting;
+    reg [{offered - 1}:0] offered;
 
     initial begin
         log = $fopen("trace.log", "w");
         cycle = 0;
         steps = 0;
         results = 0;
+        was_reset = 0;
+        waiting = 0;
+        s_axis_next = 0;
     end
+
+    always @(posedge clk or negedge clk) s_axis_next <= clk && !rst && (s_axis_tready || !s_axis_tvalid);
 
     always @(posedge clk) begin
         cycle <= cycle + 1;
-        if (!rst) begin{per_core}
+        was_reset <= rst;
+        waiting <= !rst && m_axis_tvalid && !m_axis_tready;
+        offered <= {{m_axis_tdata, m_axis_tuser, m_axis_tlast}};
+        if (rst) begin
+            if (!was_reset) $fwrite(log, "R %0d\\n", cycle);
+            steps <= 0;
+            results <= 0;
+        end else begin{per_core}
+            if (^{{s_axis_tready, m_axis_tvalid}} === 1'bx
+                    || waiting && (!m_axis_tvalid || offered !== {{m_axis_tdata, m_axis_tuser, m_axis_tlast}}))
+                $fwrite(log, "A %0d\\n", cycle);
             if (m_axis_tvalid && m_axis_tready) begin
                 $fwrite(log, "O %0d %h %h %h\\n", cycle, m_axis_tdata, m_axis_tuser, m_axis_tlast);
                 results <= results + 1;

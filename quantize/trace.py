@@ -17,6 +17,8 @@ __all__ = ["Comparison", "Difference", "Timing", "Trace", "compare", "first_diff
 Int = npt.NDArray[np.int64]
 ARRIVAL_FIELDS = ("step", "cycle", "channel", "y", "x", "payload")
 RESULT_FIELDS = ("step", "cycle")
+OPTIONAL = ("potentials", "clamps", "sops", "timing")
+"""What a trace may lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,11 +80,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How much was compared, by kind (values; of arrivals, events), how much of it differed, and the first difference in time."""
+    """How much was compared, by kind (values; of arrivals, events), how much of it differed, and the first difference in time.
+
+    ``omitted`` are the kinds that one of the two traces did not record.
+    """
 
     compared: dict[str, int]
     differing: dict[str, int]
     first: Difference | None
+    omitted: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -100,7 +106,10 @@ def idle_steps(gaps: Sequence[int] | int | None, samples: int, depth: int) -> li
 
 
 def compare(expected: Trace, got: Trace) -> Comparison:
-    """Compare all that both traces recorded; comparing nothing, or traces of different networks, is a SpikefoldError."""
+    """Compare all that both traces recorded, and name what one of them lacks.
+
+    Comparing nothing, or traces of different networks, is a SpikefoldError.
+    """
     if expected.populations != got.populations or expected.scores.shape != got.scores.shape:
         raise SpikefoldError(
             f"traces: {expected.populations} with {len(expected.scores)} samples against {got.populations} with "
@@ -165,7 +174,8 @@ def compare(expected: Trace, got: Trace) -> Comparison:
     if not any(compared.values()):
         raise SpikefoldError("traces: nothing was compared")
     first = min(found, key=lambda item: item[0])[1] if found else None
-    return Comparison(compared=compared, differing=differing, first=first)
+    omitted = tuple(kind for kind in OPTIONAL if (getattr(expected, kind) is None) != (getattr(got, kind) is None))
+    return Comparison(compared=compared, differing=differing, first=first, omitted=omitted)
 
 
 def _aligned(a: Int, b: Int) -> tuple[Int, Int]:

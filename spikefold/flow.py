@@ -286,20 +286,23 @@ def merge(comparisons: Iterable[Comparison]) -> Comparison:
     """Return the sum of several comparisons; the first difference is that of the first comparison that has one."""
     compared: dict[str, int] = {}
     differing: dict[str, int] = {}
+    omitted: dict[str, None] = {}
     first = None
     for comparison in comparisons:
+        omitted |= dict.fromkeys(comparison.omitted)
         for kind, count in comparison.compared.items():
             compared[kind] = compared.get(kind, 0) + count
             differing[kind] = differing.get(kind, 0) + comparison.differing[kind]
         first = first or comparison.first
-    return Comparison(compared=compared, differing=differing, first=first)
+    return Comparison(compared=compared, differing=differing, first=first, omitted=tuple(omitted))
 
 
 def comparison_table(comparison: Comparison, samples: int) -> dict[str, Any]:
-    """Return a comparison as JSON has it: ``spikes_compared`` and so on, ``differences`` in all, and the first one in words."""
+    """Return a comparison as JSON has it: ``spikes_compared`` and so on, the ``omitted`` kinds, ``differences`` in all, the first one in words."""
     return {
         "samples": samples,
         **{f"{kind}_compared": count for kind, count in comparison.compared.items()},
+        "omitted": list(comparison.omitted),
         "differences": sum(comparison.differing.values()),
         "first_difference": None if comparison.first is None else str(comparison.first),
     }

@@ -13,6 +13,7 @@ from spikefold import flow, rtl
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import ChipError, DataError
+from spikefold.hw import cosim
 from spikefold.plot import firing_svg
 from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
@@ -20,7 +21,7 @@ from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
-from spikefold.quantize.trace import Comparison, Difference, compare
+from spikefold.quantize.trace import Comparison, Difference, Trace, compare
 from spikefold.sim.engine import Chip
 from spikefold.train.export import to_float_network
 from spikefold.train.network import build_network
@@ -47,7 +48,7 @@ def comparison(differing: int, sample: int | None = None) -> Comparison:
 
 
 def test_comparisons_add_up_and_keep_the_first_difference() -> None:
-    merged = flow.merge([comparison(0), flow.shifted(comparison(3, sample=2), 10), comparison(1, sample=0)])
+    merged = flow.merge([comparison(0), flow.shifted(comparison(3, sample=2), 10), replace(comparison(1, sample=0), omitted=("sops",))])
     assert merged.compared == {"spikes": 30, "cycles": 6}
     assert merged.differing == {"spikes": 4, "cycles": 0}
     assert merged.first is not None
@@ -55,6 +56,7 @@ def test_comparisons_add_up_and_keep_the_first_difference() -> None:
     assert not merged.equal
     table = flow.comparison_table(merged, 9)
     assert table["differences"] == 4
+    assert table["omitted"] == ["sops"]
     assert table["first_difference"].startswith("spikes: sample 12, timestep 1")
 
 
@@ -283,6 +285,22 @@ def test_runs_of_the_verilog_cover_all_samples_in_twos_at_least() -> None:
     first = flow.events_of(network, dataset(network), range(1))
     assert list(rtl.runs(chip, first, 5, 1)) == [range(0, 2), range(2, 4), range(4, 5)]
     assert list(rtl.runs(chip, first, 5, 1 << 40)) == [range(0, 5)]
+
+
+def test_a_verification_compares_all_that_both_sides_can_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = integer_network()
+    chip = Chip(network, CHIP)
+
+    def hardware(build: Path, network: Network, config: ChipConfig, events: np.ndarray, *, simulator: str) -> Trace:
+        return replace(chip.run(events, potentials=True, gaps=None), clamps=None, sops=None)
+
+    monkeypatch.setattr(cosim, "run_rtl", hardware)
+    monkeypatch.setattr(rtl, "read_build", lambda build: (network, CHIP, ()))
+    found = rtl.verify(Path(), dataset(network), samples=3)
+    values = {"spikes", "potentials", "scores"}
+    assert {kind for kind, count in found.reference.compared.items() if count} == values
+    assert {kind for kind, count in found.simulated.compared.items() if count} == values | {"arrivals", "results", "cycles"}
+    assert (found.reference.omitted, found.simulated.omitted) == (("clamps", "sops", "timing"), ("clamps", "sops"))
 
 
 def test_the_picture_has_a_bar_a_timestep_and_escapes_names() -> None:

@@ -47,7 +47,7 @@ def test_verilog_and_simulated_chip_are_equal_to_the_cycle(tmp_path: Path, seed:
     assert {kind for kind, count in comparison.compared.items() if count} == TIMED
 
 
-@pytest.mark.parametrize(("seed", "idle", "blocked"), [(19, 0.6, 0.0), (19, 0.0, 0.8), (23, 0.4, 0.6)])
+@pytest.mark.parametrize(("seed", "idle", "blocked"), [(19, 0.0, 0.8), (23, 0.6, 0.4)])
 def test_stalls_of_the_host_change_no_value(tmp_path: Path, seed: int, idle: float, blocked: float) -> None:
     case = random_case(seed, small=True)
     got = rtl(build(case, tmp_path / "build"), case, gaps=0, idle=idle, blocked=blocked, seed=seed)
@@ -55,13 +55,6 @@ def test_stalls_of_the_host_change_no_value(tmp_path: Path, seed: int, idle: flo
     assert comparison.first is None, str(comparison.first)
     assert got.timing is None
     assert {kind for kind, count in comparison.compared.items() if count} == VALUES
-
-
-def test_verilator_runs_the_same_bench(tmp_path: Path) -> None:
-    case = random_case(2, small=True)
-    comparison = compare(expected(case, 1), rtl(build(case, tmp_path / "build"), case, gaps=1, simulator="verilator"))
-    assert comparison.first is None, str(comparison.first)
-    assert {kind for kind, count in comparison.compared.items() if count} == TIMED
 
 
 @pytest.mark.parametrize("start", range(0, len(CASES), GROUP))
@@ -111,7 +104,7 @@ def test_a_chip_that_hangs_ends_by_the_watchdog_and_is_a_difference(folder: Path
 @pytest.mark.usefixtures("bench_of_the_build")
 def test_a_chip_that_stops_on_the_way_keeps_what_it_did(folder: Path, case: Case) -> None:
     # The result is never taken, so the chip waits with the first inference's.
-    patch(folder, "tb/test_spikefold.py", "dut.m_axis_tready.value = 1, 0, 1", "dut.m_axis_tready.value = 1, 0, 0")
+    patch(folder, "tb/test_spikefold.py", '        if play["patient"]:', '        self.sink.pause = True\n        if play["patient"]:')
     got = rtl(folder, case, watchdog_cycles=3000)
     assert got.potentials is not None
     assert (got.potentials[-1][0] != NEVER_SEEN).all()
@@ -205,7 +198,7 @@ def test_what_happens_at_another_cycle_is_a_difference(folder: Path, case: Case,
 
 @pytest.mark.usefixtures("bench_of_the_build")
 def test_a_bench_that_fails_is_a_difference_though_its_trace_is_equal(folder: Path, case: Case) -> None:
-    patch(folder, "tb/test_spikefold.py", "    await ClockCycles(dut.clk, 2)\n", "    raise AssertionError\n")
+    patch(folder, "tb/test_spikefold.py", "            await ClockCycles(self.dut.clk, 2)\n", "            raise AssertionError\n")
     comparison = compare(expected(case), rtl(folder, case))
     assert comparison.first is not None
     assert comparison.first.kind == "bench failed"

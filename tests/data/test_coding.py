@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from spikefold.data.coding import InputCoding, encode
+from spikefold.data.coding import InputCoding, encode, uniform
 from spikefold.data.errors import DataError
 
 SHAPE = (1, 2, 3)
+GOLDEN = [["0x1.edb31ec618b30p-2", "0x1.72c1e5d4967f1p-1"], ["0x1.9bae5c02bbd60p-5", "0x1.43b6c348a9a9ap-2"]]
+EVENTS = {"ternary": ["0000+0", "00000+", "00000+", "-00000"], "poisson": ["0000++", "000+0+", "00000+", "00000+"]}
 
 
 def coding(kind: str, **changes) -> InputCoding:
@@ -32,6 +34,15 @@ def test_seed_and_sample_number_change_the_events(kind: str) -> None:
     assert (one != encode(images, coding(kind), 50, [4])).any()
     assert (one != encode(images, coding(kind, seed=8), 50, [3])).any()
     np.testing.assert_array_equal(one[:, :20], encode(images, coding(kind), 20, [3]), "a shorter run sees the same beginning")
+
+
+def test_a_seed_gives_the_same_randomness_in_every_version() -> None:
+    assert [[float.hex(r) for r in row] for row in uniform(7, 3, 2, 2)] == GOLDEN
+    assert (uniform(7, 3, 2, 2) != uniform(3, 7, 2, 2)).all()
+    image = np.array([-1.0, -0.6, -0.2, 0.2, 0.6, 1.0]).reshape(1, *SHAPE)
+    for kind, events in EVENTS.items():
+        found = encode(image, coding(kind, seed=2**62 + 5), 4, [12])
+        assert ["".join("-0+"[v + 1] for v in row) for row in found.reshape(4, 6)] == events, kind
 
 
 @pytest.mark.parametrize(

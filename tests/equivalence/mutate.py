@@ -1,8 +1,9 @@
-"""Run the kept mutations: each must make its comparison find a difference.
+"""Run the kept mutations: each must make its comparison find a difference, or its test fail.
 
-``python -m tests.equivalence.mutate [--target reference|kernel|rtl] [--only NAME] [--list]``. A mutation is *killed* when the check prints a
-difference and exits with 1. A check that passes (*survived*), a text that is not in its file exactly once (*stale*), and a check that ends in
-any other way (*invalid*: a crash proves nothing) make this command fail; so does an equivalent mutation that is killed.
+``python -m tests.equivalence.mutate [--target reference|kernel|rtl|other] [--only NAME] [--list]``. A mutation is *killed* when the check prints a
+difference and exits with 1, or when an assertion of its test does not hold. A check that passes (*survived*), a text that is not in its file exactly
+once (*stale*), and a check that ends in any other way (*invalid*: a crash proves nothing) make this command fail; so does an equivalent
+mutation that is killed.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -43,6 +45,8 @@ RTL_CASES = (
 GRAPHS = (*itertools.product(("residual", "hybrid"), ("none", "bntt", "psp-bn")), ("pooled", "psp-ln"), ("pooled", "psp-ln-eq15"))
 """Topologies and normalisations of the cells for what no core runs."""
 SECONDS_MAX = 600
+REPORT = "report.xml"
+ASSERTIONS = ("AssertionError", "assert ", "Failed: DID NOT RAISE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +89,17 @@ def graph_case(cell: Cell) -> Case:
     return Case(name=str(cell), network=integer, chip=ChipConfig(name="none"), events=events)
 
 
-def run_mutation(mutation: Mutation, cases: Path) -> Outcome:
-    """Copy the package, mutate the copy, and run the mutation's check on it."""
+def cases_file(folder: Path, mutation: Mutation) -> Path:
+    """Return the file in ``folder`` that holds the cases of a mutation's check; it is made once."""
+    check = mutation.check or CHECK_OF_TARGET[mutation.target]
+    path = folder / check
+    if not path.exists():
+        path.write_bytes(pickle.dumps(cases_for(check)))
+    return path
+
+
+def run_mutation(mutation: Mutation, cases: Path | None = None) -> Outcome:
+    """Copy the package and the tests, mutate the copy, and run the mutation's test, or its check on ``cases``."""
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         root = Path(name)
         ignore = shutil.ignore_patterns("__pycache__")
@@ -97,26 +110,47 @@ def run_mutation(mutation: Mutation, cases: Path) -> Outcome:
         if text.count(mutation.old) != 1:
             return Outcome(mutation=mutation, result="stale", detail=f"{mutation.old!r} is in {mutation.file} {text.count(mutation.old)} times")
         path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
-        check = mutation.check or CHECK_OF_TARGET[mutation.target]
         # The kernels are tiny here: running them as Python is faster than compiling each mutant.
         environment = os.environ | {"PYTHONPATH": name, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
-        command = [sys.executable, "-m", "tests.equivalence.check", check, str(cases)]
+        if mutation.test:
+            # Without the repository's settings, which are not in the copy.
+            command = ["pytest", "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", name, "--junitxml", REPORT, mutation.test]
+        else:
+            command = ["tests.equivalence.check", mutation.check or CHECK_OF_TARGET[mutation.target], str(cases)]
         try:
-            done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+            done = subprocess.run(
+                [sys.executable, "-m", *command], cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+            )
         except subprocess.TimeoutExpired:
             return Outcome(mutation=mutation, result="invalid", detail=f"no end after {SECONDS_MAX} s")
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0:
-        return Outcome(mutation=mutation, result="survived", detail="no difference")
-    if done.returncode == 1 and lines and lines[-1].startswith("difference: "):
-        return Outcome(mutation=mutation, result="killed", detail=lines[-1].removeprefix("difference: "))
-    errors = done.stderr.strip().splitlines()
+        if done.returncode == 0:
+            return Outcome(mutation=mutation, result="survived", detail="no difference")
+        difference = broken_assertion(root / REPORT) if mutation.test else printed_difference(done.stdout)
+    if done.returncode == 1 and difference is not None:
+        return Outcome(mutation=mutation, result="killed", detail=difference)
+    errors = (done.stderr or done.stdout).strip().splitlines()
     return Outcome(mutation=mutation, result="invalid", detail=f"exit status {done.returncode}: {errors[-1] if errors else 'no message'}")
+
+
+def printed_difference(output: str) -> str | None:
+    """Return the difference that a check printed last, or None."""
+    lines = output.strip().splitlines()
+    return lines[-1].removeprefix("difference: ") if lines and lines[-1].startswith("difference: ") else None
+
+
+def broken_assertion(report: Path) -> str | None:
+    """Return the test of pytest's ``report`` whose assertion does not hold, and the assertion, or None: an exception of any other kind is a crash."""
+    for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():
+        for failure in case.iter("failure"):
+            message = failure.get("message", "")
+            if message.startswith(ASSERTIONS):
+                return f"{case.get('name')}: {' '.join(message.split())[:200]}"
+    return None
 
 
 def main(arguments: Sequence[str] | None = None, mutations: Sequence[Mutation] = MUTATIONS) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.equivalence.mutate", description="Run the kept mutations; each must be noticed.")
-    parser.add_argument("--target", choices=sorted(CHECK_OF_TARGET), help="only mutations of this execution")
+    parser.add_argument("--target", choices=(*sorted(CHECK_OF_TARGET), "other"), help="only mutations of this execution, or of none")
     parser.add_argument("--only", metavar="NAME", help="only this mutation")
     parser.add_argument("--list", action="store_true", help="list the mutations and run none")
     options = parser.parse_args(arguments)
@@ -131,11 +165,7 @@ def main(arguments: Sequence[str] | None = None, mutations: Sequence[Mutation] =
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         for m in chosen:
-            check = m.check or CHECK_OF_TARGET[m.target]
-            path = Path(name) / check
-            if not path.exists():
-                path.write_bytes(pickle.dumps(cases_for(check)))
-            outcomes.append(run_mutation(m, path))
+            outcomes.append(run_mutation(m, None if m.test else cases_file(Path(name), m)))
             print(f"{outcomes[-1].result:8} {m.name:32} {m.why}: {outcomes[-1].detail}", flush=True)
     wanted = [o for o in outcomes if o.mutation.equivalent is None]
     print(f"{sum(o.result == 'killed' for o in wanted)} of {len(wanted)} mutations killed")

@@ -29,8 +29,9 @@ TAGS = ("LIF.1", "LIF.2a", "LIF.2b", "LIF.2c", "LIF.3", "LIF.4", "LIF.5a", "LIF.
 class Mutation:
     """``old``, which is in ``file`` (of the package) exactly once, becomes ``new``.
 
-    ``target`` is the execution that is mutated, ``check`` the comparison that must notice ("" for the target's own). ``tag`` is the line of the
-    neuron, or another word for what it touches. ``equivalent`` says why no comparison could notice, and is None where one must.
+    ``target`` is the execution that is mutated, or ``other`` for what is none of them. ``check`` is the comparison that must notice ("" for the
+    target's own); ``test`` is the pytest test that must fail instead, as pytest names it from the repository's root. ``tag`` is the line of the
+    neuron, or another word for what it touches. ``equivalent`` says why nothing could notice, and is None where something must.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Mutation:
     new: str
     why: str
     check: str = ""
+    test: str = ""
     equivalent: str | None = None
 
 
@@ -56,8 +58,22 @@ def kernel(
     return Mutation(name=name, target="kernel", file=file, tag=tag, old=old, new=new, why=why, check=check, equivalent=equivalent)
 
 
-def rtl(name: str, tag: str, old: str, new: str, why: str, *, file: str = "hw/neuron.py", equivalent: str | None = None) -> Mutation:
-    return Mutation(name=name, target="rtl", file=file, tag=tag, old=old, new=new, why=why, equivalent=equivalent)
+def rtl(name: str, tag: str, old: str, new: str, why: str, *, file: str = "hw/neuron.py", test: str = "", equivalent: str | None = None) -> Mutation:
+    return Mutation(name=name, target="rtl", file=file, tag=tag, old=old, new=new, why=why, test=test, equivalent=equivalent)
+
+
+def unreset(name: str, file: str, signal: str, why: str) -> Mutation:
+    """A register that keeps its value through a reset."""
+    kept = f"{signal[:-1]}{'' if signal.endswith('(') or signal.endswith('()') else ', '}reset_less=True)"
+    return rtl(f"rtl-{name}-unreset", "reset", f"        {signal}\n", f"        {kept}\n", why, file=file, test=f"{STREAMS}::{RESETS}")
+
+
+def other(name: str, tag: str, old: str, new: str, why: str, *, file: str, test: str) -> Mutation:
+    return Mutation(name=name, target="other", file=file, tag=tag, old=old, new=new, why=why, test=test)
+
+
+STREAMS = "tests/cosim/test_streams.py"
+RESETS = "test_a_reset_at_any_cycle_leaves_nothing_behind"
 
 
 WINDOWS = "quantize/windows.py"
@@ -484,4 +500,57 @@ GRAPH = (
     kernel("root-kernel-pool", "root", "range(y * pool, (y + 1) * pool)", "range(y, y + pool)", "windows overlap", check="graph"),
 )
 
-MUTATIONS: tuple[Mutation, ...] = (*REFERENCE, *KERNEL, *GRAPH, *RTL)
+MEMORY = "hw/memory.py"
+PROBES = f"{STREAMS}::test_stalls_and_probes_change_no_value_and_break_no_rule"
+HARMLESS = f"{STREAMS}::test_events_outside_or_twice_or_before_an_idle_tick_harm_nothing"
+LOG = f"{STREAMS}::test_one_line_of_the_log_added_dropped_or_swapped_is_a_difference"
+
+STREAM = (
+    unreset("clear", CORE, "clearing = Signal(init=1)", "the currents of before a reset stay"),
+    unreset("first", CHIP, "first = Signal(init=1)", "the inference after a reset goes on with the one before it"),
+    unreset("open", CHIP, "open_ = Signal()", "beats are taken before the first step"),
+    unreset("begun", CHIP, "begun = Signal()", "no step begins after a reset"),
+    unreset("run", CHIP, "run = Signal(len(self.cores))", "cores work on timesteps from before a reset"),
+    unreset("label", EMITTER, "label = Signal.like(out.label)", "classes are counted on from those sent before a reset"),
+    unreset("level", MEMORY, "level = Signal(range(self.depth + 1))", "queues stay as full as they were"),
+    unreset("head", MEMORY, "head = Signal(range(self.depth))", "queues are read from where they were"),
+    unreset("running", UPDATE, "running = Signal()", "a sweep goes on through a reset"),
+    rtl("rtl-ready-follows-data", "stream", "self.s_axis_tready.eq(open_ & events.ready)",
+        "self.s_axis_tready.eq(open_ & (events.ready | (beat.kind != EVENT)))", "ticks pass a full queue", file=CHIP, test=PROBES),
+    rtl("rtl-valid-waits", "stream", "self.m_axis_tvalid.eq(output.valid)", "self.m_axis_tvalid.eq(output.valid & self.m_axis_tready)",
+        "scores are offered to a host that is ready alone", file=CHIP,
+        test=f"{STREAMS}::test_a_score_is_offered_to_a_host_that_waits_for_it"),
+    rtl("rtl-outside-kept", "host", " & self.inside(beat.event)", "", "events outside the input reach the tables", file=CHIP, test=HARMLESS),
+    rtl("rtl-idle-swaps", "host", "with m.If(update.start):", "with m.If(self.start):",
+        "events before an idle tick count two timesteps late", file=CORE, test=HARMLESS),
+)  # fmt: skip
+
+ROUND_TRIPS = "tests/quantize/test_round_trips.py"
+
+OTHER = (
+    other("strict-one-clamp", "strict", "if strict and layer.clamps:", "if strict and layer.clamps > 1:", "one clamp passes a strict run",
+          file="sim/engine.py", test="tests/sim/test_engine.py::TestErrors::test_a_strict_run_allows_not_even_one_clamp"),
+    other("compare-no-payloads", "compare", 'events("arrivals", ARRIVAL_FIELDS, layer, a, b)',
+          'events("arrivals", ARRIVAL_FIELDS[:-1], layer, a[:, :-1], b[:, :-1])', "payloads of arrivals are not compared",
+          file="quantize/trace.py", test="tests/quantize/test_trace.py::test_every_field_of_an_arrival_is_compared"),
+    other("verify-no-potentials", "compare", '"simulated": virtual.run(events, potentials=True)', '"simulated": virtual.run(events)',
+          "the simulator's potentials are not compared with the Verilog's",
+          file="rtl.py", test="tests/test_flow.py::test_a_verification_compares_all_that_both_sides_can_record"),
+    other("log-word-out-of-turn", "log", "worked is None or word != next_word[d] or word", "worked is None or word",
+          "an update out of turn is no fault", file="hw/cosim.py", test=LOG),
+    other("log-score-too-many", "log", "if len(results) > scores.size:", "if len(results) > scores.size + 1:", "a score too many is no fault",
+          file="hw/cosim.py", test=LOG),
+    other("schedule-ties-up", "rounding", "np.rint(np.clip(values, -INT_LIMIT, INT_LIMIT))",
+          "np.floor(np.clip(values, -INT_LIMIT, INT_LIMIT) + 0.5)", "ties of schedules round up",
+          file="quantize/rounding.py", test="tests/quantize/test_schedules.py"),
+    other("coding-key-swapped", "coding", "key=np.array([seed, sample]", "key=np.array([sample, seed]", "the seed stands for the sample",
+          file="data/coding.py", test="tests/data/test_coding.py::test_a_seed_gives_the_same_randomness_in_every_version"),
+    other("file-field-forgotten", "file", "values[field.name] = _unpack(hints",
+          'values[field.name] = 0 if field.name == "leak_shift" else _unpack(hints', "a field of a network's file is left out",
+          file="quantize/records.py", test=f"{ROUND_TRIPS}::test_every_field_of_an_integer_network_comes_back"),
+    other("chip-field-forgotten", "file", "return ChipConfig(**table)", 'return ChipConfig(**table | {"gain_terms": 0})',
+          "a field of a chip's file is left out", file="quantize/chip.py", test=f"{ROUND_TRIPS}::test_every_field_of_a_chip_is_read"),
+)  # fmt: skip
+"""What no comparison of executions could notice. Each names the test that must fail."""
+
+MUTATIONS: tuple[Mutation, ...] = (*REFERENCE, *KERNEL, *GRAPH, *RTL, *STREAM, *OTHER)

@@ -1,7 +1,9 @@
 """The list of mutations is complete and fresh, and its runner tells noticed, unnoticed, stale and broken ones apart."""
 
 import pickle
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,13 @@ def test_every_tagged_line_of_every_execution_is_mutated(target: str):
         tagged = next(line for line in text.splitlines() if line.endswith(f"# [{tag}]"))
         found = [m for m in MUTATIONS if m.target == target and m.tag == tag and m.file == lines[target]]
         assert any(m.old.splitlines()[-1] in tagged for m in found)
+
+
+@pytest.mark.parametrize("test", sorted({m.test for m in MUTATIONS if m.test}))
+def test_the_test_of_a_mutation_is_there(test: str):
+    file, *names = test.split("::")
+    text = (PACKAGE.parent / file).read_text(encoding="utf-8")
+    assert all(re.search(rf"^ *(def|class) {name}\b", text, re.MULTILINE) for name in names)
 
 
 def test_equivalent_mutations_say_why():
@@ -84,6 +93,17 @@ def test_a_crash_is_not_a_kill(cases_file: Path):
     assert (
         run_mutation(mutation(old="from spikefold.data.errors import DataError", new="import nothing_of_that_name"), cases_file).result == "invalid"
     )
+
+
+def test_a_mutation_that_a_test_must_notice():
+    given = next(m for m in MUTATIONS if m.name == "coding-key-swapped")
+    killed = run_mutation(given)
+    assert (killed.result, killed.good) == ("killed", True)
+    assert killed.detail.startswith("test_a_seed_gives_the_same_randomness_in_every_version: AssertionError: assert [['0x")
+    assert run_mutation(replace(given, new="key=np.array((seed, sample)")).result == "survived"
+    for crash in ("key=np.array([seed, samples]", "kea=np.array([seed, sample]"):
+        outcome = run_mutation(replace(given, new=crash))
+        assert (outcome.result, outcome.good) == ("invalid", False), outcome.detail
 
 
 def test_a_stale_mutation(cases_file: Path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spikefold.data.errors import SpikefoldError
-from spikefold.quantize.trace import Difference, Timing, Trace, compare, first_difference, idle_steps
+from spikefold.quantize.trace import ARRIVAL_FIELDS, RESULT_FIELDS, Difference, Timing, Trace, compare, first_difference, idle_steps
 
 RESULTS = np.array([[3, 9 + n] for n in range(10)])
 
@@ -80,6 +80,28 @@ def test_an_arrival():
     assert str(difference) == "arrivals, cycle of number 1: step 0, layer 'hidden': expected 5, got 6"
 
 
+@pytest.mark.parametrize("field", range(6), ids=ARRIVAL_FIELDS)
+@pytest.mark.parametrize("layer", [0, 1])
+def test_every_field_of_an_arrival_is_compared(layer: int, field: int):
+    a = trace()
+    assert a.timing is not None
+    other = changed(a.timing.arrivals, layer, (0, field), a.timing.arrivals[layer][0, field] + 1)
+    comparison = compare(a, replace(a, timing=replace(a.timing, arrivals=other)))
+    assert comparison.differing["arrivals"] == 1
+    assert comparison.first is not None
+    assert comparison.first.kind == f"arrivals, {ARRIVAL_FIELDS[field]} of number 0"
+
+
+@pytest.mark.parametrize("field", range(2), ids=RESULT_FIELDS)
+def test_every_field_of_a_result_is_compared(field: int):
+    a = trace()
+    assert a.timing is not None
+    other = changed((a.timing.results,), 0, (4, field), 99)[0]
+    comparison = compare(a, replace(a, timing=replace(a.timing, results=other)))
+    assert comparison.first is not None
+    assert comparison.first.kind == f"results, {RESULT_FIELDS[field]} of number 4"
+
+
 @pytest.mark.parametrize("more", [True, False])
 def test_a_missing_arrival(more: bool):
     a = trace()
@@ -115,6 +137,9 @@ def test_what_one_side_did_not_record_is_not_compared():
     comparison = compare(a, replace(a, potentials=None, timing=None, clamps=None, sops=None))
     assert comparison.equal
     assert set(comparison.compared) == {"spikes", "scores"}
+    assert comparison.omitted == ("potentials", "clamps", "sops", "timing")
+    assert compare(a, a).omitted == ()
+    assert compare(replace(a, clamps=None), replace(a, clamps=None)).omitted == ()
 
 
 def test_comparing_nothing_is_an_error():

@@ -216,6 +216,17 @@ class TestErrors:
         shown = [gaps] if isinstance(gaps, int) else gaps
         assert str(error.value) == f"gaps: {shown} for 1 samples; one number of at least 0 each is needed"
 
+    def test_a_strict_run_allows_not_even_one_clamp(self):
+        case = next(case for case in CASES if case.name == "a clamped sum fires")
+        chip = Chip(case.network, case.chip)
+        assert chip.run(case.events).clamps == (1,)
+        message = ""
+        try:
+            chip.run(case.events, strict=True)
+        except ChipError as error:
+            message = str(error)
+        assert message == "layer 'only': 1 values were clamped to 4 bits; a strict run allows none"
+
     def test_nothing_was_simulated_before_an_error(self):
         seen: list[tuple[int, int]] = []
         with pytest.raises(SpikefoldError):
