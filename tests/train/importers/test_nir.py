@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
+import nir
 import numpy as np
 import pytest
 
@@ -14,28 +16,17 @@ from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.records import pack
-from spikefold.train.importers import nir_graph
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.hdf5_file import decoded
 from spikefold.train.importers.modules import random_events
 from spikefold.train.importers.nir_export import export_nir, exported_network
 from spikefold.train.importers.nir_graph import read_chain
 from spikefold.train.importers.nir_import import NirRules, import_nir
 
-nir = pytest.importorskip("nir")
-h5py = pytest.importorskip("h5py")
+pytestmark = pytest.mark.usefixtures("hdf5_in_this_process")
 
 CODING = InputCoding(shape=(2, 5, 6), coding="ternary", mean=0.0, std=1.0, scale=1.0, payload_bits=2, seed=0)
 FLAT = InputCoding(shape=(4, 1, 1), coding="ternary", mean=0.0, std=1.0, scale=1.0, payload_bits=2, seed=0)
 RULES = NirRules(dt=1e-4, compare="above", reset="hard")
-
-
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process for every file takes long; tests/train/importers/test_hdf5.py has those of the process itself."""
-    from spikefold.train.importers import hdf5_child
-
-    monkeypatch.setattr(nir_graph, "parse_hdf5", lambda content, path: decoded(b"".join(hdf5_child.written(hdf5_child.read(content))), path))
 
 
 def network(seed: int, **last: Any) -> FloatNetwork:
