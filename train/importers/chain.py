@@ -8,7 +8,7 @@ import numpy as np
 from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_network import FloatLayer, Norm
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.parts import Float, Identity, Neurons, Part, Pool, Weights, scaled
+from spikefold.train.importers.parts import Float, Identity, Neurons, Part, Pool, Scale, Weights, scaled
 
 __all__ = ["Placed", "Readout", "layers_of"]
 
@@ -48,6 +48,10 @@ class _Chain:
         if isinstance(part, Pool) and between:
             self.pool *= part.side
             self.gain *= part.gain
+        elif isinstance(part, Scale) and between and part.gain.size == 1:
+            self.gain *= float(part.gain[0])
+        elif isinstance(part, Scale) and self.weights is not None:
+            self.norm = scaled(self.norm or Norm.none(len(self.weights.weights)), part.gain)
         elif isinstance(part, Weights) and between:
             self.weights, self.place = part, place
         elif isinstance(part, Norm) and not between and self.norm is None:
@@ -66,7 +70,7 @@ class _Chain:
             self.close(self.place, Neurons(leak=one, threshold=one, fires_at_threshold=False, reset="none"), last=True)
         elif self.readout == "potential" and self.layers and self.layers[-1].reset != "none":
             raise SourceError(f"{self.layers[-1].name}: its neurons are reset; the potential can be read of neurons without a reset alone")
-        if not self.layers or self.pool != 1:
+        if not self.layers or self.pool != 1 or self.gain != 1.0:
             raise SourceError(f"network: it ends without a layer; the last one is {ROW}, or Linear alone")
         return tuple(self.layers)
 
