@@ -79,7 +79,7 @@ def is_part(module: nn.Module) -> bool:
     framework = type(module).__module__.partition(".")[0]
     if framework not in FRAMEWORKS or isinstance(module, CONTAINERS):
         return False
-    return framework == "brevitas" or not any(True for _ in module.children())
+    return type(module).__module__.startswith(tuple(BY_PLACE)) or not any(True for _ in module.children())
 
 
 def check_known(name: str, module: nn.Module) -> None:
