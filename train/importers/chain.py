@@ -66,9 +66,11 @@ class _Chain:
                 raise SourceError(f"{self.place}: it has no neurons whose spikes could be counted; the readout must be 'potential'")
             one = np.ones(1)
             self.close(self.place, Neurons(leak=one, threshold=one, fires_at_threshold=False, reset="none"), last=True)
+        elif self.pool != 1 or (self.gain != 1).any():
+            raise SourceError("network: it ends with a pooling or scaling of what the last neurons send; weights must come behind it")
         elif self.readout == "potential" and self.layers and self.layers[-1].reset != "none":
             raise SourceError(f"{self.layers[-1].name}: its neurons are reset; the potential can be read of neurons without a reset alone")
-        if not self.layers or self.pool != 1 or (self.gain != 1).any():
+        if not self.layers:
             raise SourceError(f"network: it ends without a layer; the last one is {ROW}, or Linear alone")
         return tuple(self.layers)
 

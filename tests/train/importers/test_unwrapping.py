@@ -297,5 +297,5 @@ def test_what_ann2snn_returns_is_entered(options: dict[str, Any]) -> None:
 
 
 def test_a_scaling_with_nothing_behind_it_is_refused() -> None:
-    with pytest.raises(SourceError, match="network: it ends without a layer"):
+    with pytest.raises(SourceError, match="network: it ends with a pooling or scaling of what the last neurons send; weights must come"):
         imported(nn.Sequential(nn.Flatten(), first(), leaky(), ann2snn.modules.VoltageScaler(0.5)))
