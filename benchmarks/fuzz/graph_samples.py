@@ -19,7 +19,7 @@ __all__ = ["FOREIGN", "RULES", "SHAPES", "TIMESTEPS", "Tree", "coding_of", "expo
 Tree = dict[str, Any]
 TIMESTEPS = 3
 FOREIGN = 32
-"""How many graphs of other frameworks there are; the second half is of older versions of NIR."""
+"""How many graphs of other frameworks there are; every second one is of an older version of NIR."""
 OLDER = ("0.1.1", "0.2.0")
 SHAPES = {"maps": (2, 5, 6), "row": (4, 1, 1)}
 RULES = {
@@ -55,6 +55,7 @@ def _pool(kind: str) -> Tree:
 @cache
 def foreign(number: int) -> tuple[str, Tree]:
     """Return what a graph of another framework is read with, and the graph."""
+    number, older = divmod(number, 2)
     rng, load = np.random.default_rng(number), 0.0 if number % 4 == 2 else -0.1
     rules, kind = list(RULES)[number % 4], number // 4 % 4
     if kind == 0:
@@ -79,8 +80,8 @@ def foreign(number: int) -> tuple[str, Tree]:
              "output": {"type": "Output", "shape": np.array(output)}}  # fmt: skip
     name = next(key for key, value in SHAPES.items() if value == shape)
     edges = [list(pair) for pair in pairwise(named)]
-    version = "1.0.8" if number < FOREIGN // 2 else OLDER[number % 2]
-    if version in OLDER:
+    version = OLDER[number % 2] if older else "1.0.8"
+    if older:
         named = {key: _older(node, version) for key, node in named.items()}
     return f"{name}-{rules}", {"version": version, "node": {"type": "NIRGraph", "nodes": named, "edges": edges}}
 

@@ -73,7 +73,7 @@ def _copied(tree: Tree) -> Tree:
 
 
 def _case(rng: Random) -> Case:
-    ours, number, compressed, chance = rng.random() < 0.3, rng.randrange(FOREIGN), rng.random() < 0.5, rng.random()
+    ours, number, compressed, chance = rng.random() < 0.4, rng.randrange(FOREIGN), rng.random() < 0.5, rng.random()
     name, tree = (exported if ours else foreign)(number)
     content = _written(ours, number, compressed)
     if chance < 0.01:
