@@ -161,7 +161,9 @@ def _edges(rng: Random, tree: Tree) -> str:
 
 
 def _version(rng: Random, tree: Tree) -> str:
-    tree["version"] = version = rng.choice(("1.0", "1.0.8", "1.999", "2.0", "0.9", "", "1", "1.0.8\n", "1.0.\u0661", "1." + "0" * 3000, " 1.0"))
+    tree["version"] = version = rng.choice(
+        ("1.0", "1.0.8", "1.999", "2.0", "0.1.1", "0.2.0", "0.3.0", "0.9", "", "1", "1.0.8\n", "1.0.\u0661", "1." + "0" * 3000, " 1.0")
+    )
     return repr(version[:20])
 
 

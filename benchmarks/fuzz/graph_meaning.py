@@ -22,6 +22,7 @@ KNOWN = {
     "IF": "r v_threshold v_reset", "I": "r",
 }  # fmt: skip
 NEARLY = 1e-8
+VERSIONS = ("0.1.", "0.2.", "1.")
 
 
 class UnsoundError(ValueError):
@@ -31,7 +32,7 @@ class UnsoundError(ValueError):
 def difference_of(content: bytes, shape: Shape, rules: NirRules, network: FloatNetwork) -> str:
     """Return in what ``network`` differs from the graph in a file, or ""; an UnsoundError where the file is no graph."""
     with h5py.File(BytesIO(content)) as file:
-        _demand(set(file) == {"version", "node"} and _text(file["version"]).startswith("1."), "version")
+        _demand(set(file) == {"version", "node"} and _text(file["version"]).startswith(VERSIONS), "version")
         graph = file["node"]
         _demand(set(graph) <= {"type", "nodes", "edges", "metadata"} and _text(graph["type"]) == "NIRGraph", "graph")
         metadata = graph.get("metadata")
@@ -119,7 +120,7 @@ def _compared(nodes: list[dict[str, Any]], shape: Shape, rules: NirRules, networ
             _demand(side >= 1 and _one(node, "stride") == side and not node["padding"].any(), "pool")
             pool, gain, shape = pool * side, gain * (side**2 if kind == "SumPool2d" else 1), (shape[0], shape[1] // side, shape[2] // side)
         elif kind == "Flatten":
-            sizes = node["input_type"].reshape(-1)
+            sizes = node["input_type"].reshape(-1) if "input_type" in node else np.array(shape)
             _fit(sizes, shape)
             left = np.ones(sizes.shape)
             start, end = (int(node[key].reshape(-1)[0]) for key in ("start_dim", "end_dim"))

@@ -14,10 +14,13 @@ from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.train.importers.nir_export import export_nir
 from spikefold.train.importers.nir_import import NirRules
 
-__all__ = ["RULES", "SHAPES", "TIMESTEPS", "Tree", "coding_of", "exported", "foreign"]
+__all__ = ["FOREIGN", "RULES", "SHAPES", "TIMESTEPS", "Tree", "coding_of", "exported", "foreign"]
 
 Tree = dict[str, Any]
 TIMESTEPS = 3
+FOREIGN = 32
+"""How many graphs of other frameworks there are; every second one is of an older version of NIR."""
+OLDER = ("0.1.1", "0.2.0")
 SHAPES = {"maps": (2, 5, 6), "row": (4, 1, 1)}
 RULES = {
     "hard": NirRules(dt=1e-4, compare="above", reset="hard"), "at": NirRules(dt=1e-4, compare="at", reset="hard"),
@@ -52,6 +55,7 @@ def _pool(kind: str) -> Tree:
 @cache
 def foreign(number: int) -> tuple[str, Tree]:
     """Return what a graph of another framework is read with, and the graph."""
+    number, older = divmod(number, 2)
     rng, load = np.random.default_rng(number), 0.0 if number % 4 == 2 else -0.1
     rules, kind = list(RULES)[number % 4], number // 4 % 4
     if kind == 0:
@@ -76,7 +80,17 @@ def foreign(number: int) -> tuple[str, Tree]:
              "output": {"type": "Output", "shape": np.array(output)}}  # fmt: skip
     name = next(key for key, value in SHAPES.items() if value == shape)
     edges = [list(pair) for pair in pairwise(named)]
-    return f"{name}-{rules}", {"version": "1.0.8", "node": {"type": "NIRGraph", "nodes": named, "edges": edges}}
+    version = OLDER[number % 2] if older else "1.0.8"
+    if older:
+        named = {key: _older(node, version) for key, node in named.items()}
+    return f"{name}-{rules}", {"version": version, "node": {"type": "NIRGraph", "nodes": named, "edges": edges}}
+
+
+def _older(node: Tree, version: str) -> Tree:
+    """Return a node as versions before 1 wrote it: numbers of 32 bits, no potential to reset to, and in the oldest no shapes within."""
+    left_out = {"v_reset", "input_type", "input_shape"} if version == OLDER[0] else {"v_reset"}
+    narrow = {key: value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value for key, value in node.items()}
+    return {key: value for key, value in narrow.items() if key not in left_out}
 
 
 @cache
@@ -95,7 +109,8 @@ def exported(number: int) -> tuple[str, Tree]:
     last = neurons(3) | ({"reset": "none", "load": np.zeros(1)} if number % 3 == 0 else {})
     layers = (
         FloatLayer(name="a", kind="conv2d", weights=rng.normal(0, 0.5, (3, 2, 3, 3)), padding=1, **neurons(3)),
-        FloatLayer(name="b", kind="dense", weights=rng.normal(0, 0.5, (3, 18)), pool=2, **last),
+        FloatLayer(name="b", kind="dense", weights=rng.normal(0, 0.5, (4, 18)), pool=2, **neurons(4)),
+        FloatLayer(name="c", kind="dense", weights=rng.normal(0, 0.5, (3, 4)), **last),
     )
     readout: Any = "potential" if number % 3 == 0 else "spike_count"
     network = FloatNetwork(

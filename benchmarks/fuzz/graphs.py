@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.fuzz.cases import Case, Random, Reader, cut_or_grown, flipped, is_there, odd_entries, some
 from benchmarks.fuzz.graph_changes import TEXT, WAYS
 from benchmarks.fuzz.graph_meaning import difference_of
-from benchmarks.fuzz.graph_samples import RULES, SHAPES, TIMESTEPS, Tree, coding_of, exported, foreign
+from benchmarks.fuzz.graph_samples import FOREIGN, RULES, SHAPES, TIMESTEPS, Tree, coding_of, exported, foreign
 from benchmarks.fuzz.measure import SECONDS_MAX
 from spikefold.data.files import read_whole
 from spikefold.quantize.float_network import FloatNetwork
@@ -73,7 +73,7 @@ def _copied(tree: Tree) -> Tree:
 
 
 def _case(rng: Random) -> Case:
-    ours, number, compressed, chance = rng.random() < 0.4, rng.randrange(16), rng.random() < 0.5, rng.random()
+    ours, number, compressed, chance = rng.random() < 0.4, rng.randrange(FOREIGN), rng.random() < 0.5, rng.random()
     name, tree = (exported if ours else foreign)(number)
     content = _written(ours, number, compressed)
     if chance < 0.01:

@@ -8,7 +8,7 @@ import numpy as np
 from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_network import FloatLayer, Norm
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.parts import Float, Identity, Neurons, Part, Pool, Weights, scaled
+from spikefold.train.importers.parts import Float, Identity, Neurons, Part, Pool, Scale, Weights, scaled
 
 __all__ = ["Placed", "Readout", "layers_of"]
 
@@ -36,7 +36,7 @@ class _Chain:
         self.layers: list[FloatLayer] = []
         self.count, self.readout = count, readout
         self.low, self.high = coding.payload_min / coding.scale, coding.payload_max / coding.scale
-        self.pool, self.gain = 1, 1.0
+        self.pool, self.gain = 1, np.ones(1)
         self.place = ""
         self.weights: Weights | None = None
         self.norm: Norm | None = None
@@ -45,9 +45,11 @@ class _Chain:
         between = self.weights is None
         if isinstance(part, Identity):
             return
-        if isinstance(part, Pool) and between:
-            self.pool *= part.side
-            self.gain *= part.gain
+        if isinstance(part, Pool | Scale) and between:
+            self.pool *= part.side if isinstance(part, Pool) else 1
+            self.gain = self.gain * part.gain
+        elif isinstance(part, Scale) and self.weights is not None:
+            self.norm = scaled(self.norm or Norm.none(len(self.weights.weights)), part.gain)
         elif isinstance(part, Weights) and between:
             self.weights, self.place = part, place
         elif isinstance(part, Norm) and not between and self.norm is None:
@@ -64,9 +66,11 @@ class _Chain:
                 raise SourceError(f"{self.place}: it has no neurons whose spikes could be counted; the readout must be 'potential'")
             one = np.ones(1)
             self.close(self.place, Neurons(leak=one, threshold=one, fires_at_threshold=False, reset="none"), last=True)
+        elif self.pool != 1 or (self.gain != 1).any():
+            raise SourceError("network: it ends with a pooling or scaling of what the last neurons send; weights must come behind it")
         elif self.readout == "potential" and self.layers and self.layers[-1].reset != "none":
             raise SourceError(f"{self.layers[-1].name}: its neurons are reset; the potential can be read of neurons without a reset alone")
-        if not self.layers or self.pool != 1:
+        if not self.layers:
             raise SourceError(f"network: it ends without a layer; the last one is {ROW}, or Linear alone")
         return tuple(self.layers)
 
@@ -81,16 +85,17 @@ class _Chain:
         if reset == "none" and not reads_potential:
             # Neurons that fire without consequence.
             reset, decrement = "soft", np.zeros(1)
+        values = weights.weights * _of_inputs(self.gain, weights)
         layer = FloatLayer(
-            name=self.place.partition(" (")[0], kind=weights.kind, weights=weights.weights * self.gain, bias=weights.bias, stride=weights.stride,
-            padding=weights.padding, pool=self.pool, norm=norm, leak=neurons.leak, threshold=neurons.threshold,
+            name=self.place.partition(" (")[0], kind=weights.kind, weights=values, bias=weights.bias, stride=weights.stride, padding=weights.padding,
+ pool=self.pool, norm=norm, leak=neurons.leak, threshold=neurons.threshold,
             fires_at_threshold=neurons.fires_at_threshold, reset=reset, decrement=decrement, load=np.atleast_1d(neurons.load),
             initial=np.atleast_1d(neurons.initial),
         )  # fmt: skip
         if neurons.at_once:
             self.prove_at_once(place, layer)
         self.layers.append(layer)
-        self.pool, self.gain, self.weights, self.norm = 1, 1.0, None, None
+        self.pool, self.gain, self.weights, self.norm = 1, np.ones(1), None, None
         self.low, self.high = 0.0, 1.0
 
     def prove_at_once(self, place: str, layer: FloatLayer) -> None:
@@ -110,3 +115,10 @@ class _Chain:
                 f"(2 - beta) threshold = {np.broadcast_to(limit, drive.shape)[worst]:.4g}: snnTorch then subtracts once more before the next "
                 "firing; use reset_delay=True"
             )
+
+
+def _of_inputs(gain: Float, weights: Weights) -> Float:
+    """Return factors of channels in front of weights as factors of the weights."""
+    if weights.kind == "conv2d":
+        return gain[:, None, None]
+    return gain if gain.size == 1 else np.repeat(gain, weights.weights.shape[1] // gain.size)

@@ -36,16 +36,32 @@ def check_flow(recording: Recording, parts: Sequence[Part], x: Float) -> None:
     sent, sender = x, "the input"
     for slot, part in zip(recording.slots, parts, strict=True):
         if slot.received.size != sent.size or (slot.received.reshape(sent.shape) != sent).any():
-            raise SourceError(
-                f"{slot.place}: it receives something else than {sender}: {list(slot.received.shape[2:])} for {list(sent.shape[2:])}; what happens "
-                "between two modules must be a module too, each in its turn (a pooling, a scaling, an addition written as a function is not seen)"
-            )
+            raise SourceError(f"{slot.place}: it receives something else than {sender}: {_difference(slot.received, sent)}; {_between(slot.unread)}")
         if isinstance(part, Neurons) and slot.held and len(x) > 1:
             raise SourceError(
                 f"{slot.place}: it was called once in {len(x)} timesteps; neurons must be called in each (--forward says how forward works)"
             )
         if not isinstance(part, Identity):
             sent, sender = slot.sent, f"what {slot.name} sends"
+
+
+def _difference(received: Float, sent: Float) -> str:
+    """Return what is received for what was sent in words: the shapes, or if these are the same the values."""
+    if received.size != sent.size:
+        return f"the shape {list(received.shape[2:])} for {list(sent.shape[2:])}"
+    differs = received.reshape(sent.shape) != sent
+    first = tuple(np.argwhere(differs)[0])
+    return f"{int(differs.sum())} of {differs.size} values differ, the first is {received.reshape(sent.shape)[first]:.6g} for {sent[first]:.6g}"
+
+
+def _between(unread: Sequence[str]) -> str:
+    """Return what may have happened between two parts, and what would have to change."""
+    if unread:
+        return f"between them comes {', '.join(unread)}, which cannot be read; use modules of the framework for what it does"
+    return (
+        "forward itself does something between the two, such as a pooling, a scaling or an addition; use modules of the framework for that, each "
+        "in its turn"
+    )
 
 
 def source_spikes(recording: Recording, parts: Sequence[Part], network: FloatNetwork) -> list[Bool]:

@@ -25,6 +25,7 @@ DATA_BYTES_SPARE = 1 << 25
 """As float64, which is what becomes of them: a file's own bytes twice, and this much."""
 CHUNK_BYTES_MAX = 1 << 28
 TEXTS_MAX = 20_000
+TEXTS_AT_A_TIME = 32
 TEXT_BYTES_MAX = 1 << 24
 AXES_MAX = 4
 ARRAY = "/array"
@@ -102,12 +103,22 @@ class _Reader:
     def texts(self, data: Any, where: str) -> Any:
         if data.size > TEXTS_MAX:
             raise RefusedError(f"{where}: {data.size} texts; there must be at most {TEXTS_MAX}")
-        return self.text(data[()], where) if data.shape == () else self.nested(data, (), where)
+        if data.shape == ():
+            return self.text(data[()], where)
+        return self.nested(data, (), where) if data.size else []
 
     def nested(self, data: Any, index: tuple[int, ...], where: str) -> list[Any]:
-        """Return texts as lists within lists; one by one, since several may be the same bytes of the file."""
-        last = len(index) == len(data.shape) - 1
-        return [self.text(data[(*index, i)], where) if last else self.nested(data, (*index, i), where) for i in range(data.shape[len(index)])]
+        """Return texts as lists within lists; few at a time, since all of them may be the same bytes of the file."""
+        first, *rest = data.shape[len(index) :]
+        inner = int(np.prod(rest, dtype=object))
+        if inner > TEXTS_AT_A_TIME:
+            return [self.nested(data, (*index, i), where) for i in range(first)]
+        count = TEXTS_AT_A_TIME // inner
+        blocks = (data[(*index, slice(begin, begin + count))] for begin in range(0, first, count))
+        return [self.lists(item, where) for block in blocks for item in block]
+
+    def lists(self, values: Any, where: str) -> Any:
+        return [self.lists(item, where) for item in values] if isinstance(values, np.ndarray) else self.text(values, where)
 
     def text(self, value: Any, where: str) -> str:
         self.text_bytes += len(value)

@@ -16,6 +16,7 @@ from spikefold.quantize.float_network import FloatNetwork
 from spikefold.train.importers.chain import Readout, layers_of
 from spikefold.train.importers.checking import Flips, check_flow, check_result, compare_trace, count_flips, source_spikes
 from spikefold.train.importers.errors import SourceError
+from spikefold.train.importers.kinds import framework_of
 from spikefold.train.importers.parts import Float, Identity, Neurons, Part
 from spikefold.train.importers.readers import read_part
 from spikefold.train.importers.recording import Forward, Recording, choose_forward, prepared, record
@@ -129,7 +130,7 @@ def _network(
     if readout == "auto":
         readout = "spike_count" if isinstance(placed[-1][1], Neurons) else "potential"
     layers = layers_of(placed, coding, readout)
-    frameworks = sorted({slot.kind.partition(".")[0] for slot in recording.slots})
+    frameworks = sorted({framework_of(slot.modules[0]) for slot in recording.slots})
     return FloatNetwork(
         timesteps=len(recording.slots[0].sent), input=coding, layers=layers, readout=readout,
         class_names=tuple(map(str, range(len(layers[-1].weights)))) if class_names is None else tuple(class_names),

@@ -23,7 +23,7 @@ from spikefold.data.shown import shown
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.records import pack, unpack
 from spikefold.quantize.tensor_file import parse_json
-from spikefold.quantize.windows import Shape
+from spikefold.quantize.windows import Shape, pooled_shape
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.nir_graph import METADATA, NirChain, parse_chain
 from spikefold.train.importers.nir_import import NirRules, network_of
@@ -145,18 +145,18 @@ def _file(network: FloatNetwork, dt: float) -> bytes:
     import nir
 
     nodes: dict[str, Any] = {"input": nir.Input(input_type=np.array(network.input.shape))}
-    source = network.input.shape
+    source: tuple[int, ...] = network.input.shape
     for i, (layer, shape) in enumerate(zip(network.layers, network.shapes(), strict=True)):
         if layer.pool > 1:
             side = np.array([layer.pool] * 2)
             nodes[f"{i}_pool"] = nir.AvgPool2d(kernel_size=side, stride=side, padding=np.zeros(2, np.int64))
-            source = source[0], source[1] // layer.pool, source[2] // layer.pool
-        if layer.kind == "dense" and (len(source), source[1:]) != (1, (1, 1)):
+            source = pooled_shape(_maps(layer, source), layer.pool)
+        if layer.kind == "dense" and len(source) > 1:
             nodes[f"{i}_flatten"] = nir.Flatten(input_type={"input": np.array(source)}, start_dim=0, end_dim=-1)
         nodes[f"{i}_weights"] = _weights(nir, layer, source)
-        nodes[f"{i}_neurons"] = _neurons(nir, layer, shape, dt)
-        source = shape
-    nodes["output"] = nir.Output(output_type=np.array(_neuron_shape(network.layers[-1], source)))
+        source = _neuron_shape(layer, shape)
+        nodes[f"{i}_neurons"] = _neurons(nir, layer, source, dt)
+    nodes["output"] = nir.Output(output_type=np.array(source))
     names = list(nodes)
     text = json.dumps(pack(_meta(network, dt))[0] | dict(network.provenance))
     graph = nir.NIRGraph(nodes=nodes, edges=list(pairwise(names)), metadata={METADATA: text}, type_check=False)
@@ -165,21 +165,31 @@ def _file(network: FloatNetwork, dt: float) -> bytes:
     return buffer.getvalue()
 
 
-def _weights(nir: Any, layer: FloatLayer, source: Shape) -> Any:
+def _maps(layer: FloatLayer, source: tuple[int, ...]) -> Shape:
+    """Return a shape of maps; a row is a SourceError: NIR has no node that makes maps of it."""
+    if len(source) == 1:
+        words = "it takes the row of neurons of a dense layer for maps; NIR has no node for that, so make it dense"
+        raise SourceError(f"layer {layer.name!r}: {words}")
+    channels, height, width = source
+    return channels, height, width
+
+
+def _weights(nir: Any, layer: FloatLayer, source: tuple[int, ...]) -> Any:
     if layer.kind == "dense":
         return nir.Linear(weight=layer.weights) if layer.bias is None else nir.Affine(weight=layer.weights, bias=layer.bias)
     bias = np.zeros(len(layer.weights)) if layer.bias is None else layer.bias
     stride, padding = (layer.stride,) * 2, (layer.padding,) * 2
-    return nir.Conv2d(input_shape=source[1:], weight=layer.weights, stride=stride, padding=padding, dilation=(1, 1), groups=1, bias=bias)
+    return nir.Conv2d(
+        input_shape=_maps(layer, source)[1:], weight=layer.weights, stride=stride, padding=padding, dilation=(1, 1), groups=1, bias=bias
+    )
 
 
 def _neuron_shape(layer: FloatLayer, shape: Shape) -> tuple[int, ...]:
     return shape[:1] if layer.kind == "dense" else shape
 
 
-def _neurons(nir: Any, layer: FloatLayer, shape: Shape, dt: float) -> Any:
+def _neurons(nir: Any, layer: FloatLayer, full: tuple[int, ...], dt: float) -> Any:
     """Return the node of a layer's neurons: ``tau = dt / (1 - leak)`` and ``r = tau / dt``, so that the input is not scaled."""
-    full = _neuron_shape(layer, shape)
 
     def spread(values: Float) -> Float:
         return np.array(np.broadcast_to(values.reshape(-1, *(1,) * (len(full) - 1)), full))

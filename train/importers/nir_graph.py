@@ -1,4 +1,4 @@
-"""A NIR graph from a file as nodes in a row (NIR: Pedersen et al. 2024; the files of its Python package, version 1)."""
+"""A NIR graph from a file as nodes in a row (NIR: Pedersen et al. 2024; the files of its Python package, versions 0.1, 0.2 and 1)."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,10 @@ METADATA = "spikefold"
 """The name of this package's text in the metadata of a graph."""
 FLOAT_EXACT = 1 << 53
 GRAPH_FIELDS = {"type", "nodes", "edges", "metadata"}
-VERSIONS = re.compile(r"1\.\d{1,3}(\.\w{1,20})?")
+VERSIONS = re.compile(r"(0\.[12]|1\.[0-9]{1,3})(\.\w{1,20})?")
+"""In 0.1 and 0.2, neurons may lack v_reset, which is 0 then, and flattenings their shape."""
+CYCLE_SHOWN = 4
+SYNAPSES = ("Affine", "Linear", "Conv1d", "Conv2d", "Scale", "Flatten", "Delay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +83,7 @@ def chain_of(content: Mapping[str, Any], path: str) -> NirChain:
     """Return the graph in what was read from a file."""
     version, graph = content.get("version"), content.get("node")
     if not isinstance(version, str) or not VERSIONS.fullmatch(version):
-        raise SourceError(f"{path}: version {shown(version)}; a NIR file of a version 1 is expected")
+        raise SourceError(f"{path}: version {shown(version)}; a NIR file of a version 0.1, 0.2 or 1 is expected")
     if (
         not isinstance(graph, dict)
         or not isinstance(graph.get("type"), str)
@@ -96,6 +99,8 @@ def chain_of(content: Mapping[str, Any], path: str) -> NirChain:
         if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
             raise SourceError(f"{path}: node {shown(name)} has no type")
         nodes[name] = NirNode(name=name, type=fields["type"], fields=fields)
+        if (inner := fields.get("nodes")) is not None and fields["type"] == "NIRGraph":
+            _check_cycles(f"{path}: {nodes[name].place}: in it, ", inner, fields.get("edges"))
     metadata = graph.get("metadata", {})
     text = metadata.get(METADATA, "") if isinstance(metadata, dict) else ""
     if not isinstance(text, str):
@@ -110,16 +115,68 @@ def _said(value: Any) -> str:
     return "a group" if isinstance(value, dict) else shown(value)
 
 
+def _are_pairs(edges: Any) -> bool:
+    return isinstance(edges, list) and all(
+        isinstance(edge, list) and len(edge) == 2 and all(isinstance(name, str) for name in edge) for edge in edges
+    )
+
+
+def _check_cycles(place: str, nodes: Any, edges: Any) -> None:
+    """Refuse a graph with a node that feeds itself, through others or not."""
+    cycle = _cycle(edges) if _are_pairs(edges) else []
+    if not cycle:
+        return
+
+    def said(name: str) -> str:
+        fields = nodes.get(name) if isinstance(nodes, dict) else None
+        kind = fields.get("type") if isinstance(fields, dict) else None
+        return NirNode(name=name, type=kind, fields={}).place.removeprefix("node ") if isinstance(kind, str) else shown(name)
+
+    # What is recurrent are neurons; that their weights feed themselves too says less.
+    kinds = [said(name).endswith(tuple(f"({kind})" for kind in SYNAPSES)) for name in cycle]
+    first = kinds.index(False) if False in kinds else 0
+    own, *through = (said(name) for name in (*cycle[first:], *cycle[:first])[:CYCLE_SHOWN])
+    more = " and others" if len(cycle) > CYCLE_SHOWN else ""
+    words = f"feeds itself{' through ' if through else ''}{', '.join(through)}{more}"
+    raise SourceError(f"{place}node {own} is recurrent: it {words}, for which a float network has no place")
+
+
+def _cycle(edges: list[list[str]]) -> list[str]:
+    """Return the names along one cycle of the edges, or none if there is no cycle."""
+    # What has no edge to it or none from it is in no cycle; taken away until nothing of that kind is left.
+    towards: dict[str, list[str]] = {}
+    count: dict[str, int] = {}
+    for source, target in edges:
+        towards.setdefault(target, []).append(source)
+        count[source] = count.get(source, 0) + 1
+    ends = [name for name in towards if not count.get(name)]
+    while ends:
+        for source in towards.pop(ends.pop(), []):
+            count[source] -= 1
+            if not count[source]:
+                ends.append(source)
+    # Each of the rest has an edge to one of the rest.
+    onwards = {source: target for source, target in edges if count.get(source) and count.get(target)}
+    walked: dict[str, None] = {}
+    name = next(iter(onwards), "")
+    while name in onwards and name not in walked:
+        walked[name] = None
+        name = onwards[name]
+    names = list(walked)
+    return names[names.index(name) :] if name in walked else []
+
+
 def _row(place: str, nodes: Mapping[str, NirNode], edges: Any) -> list[NirNode]:
     """Return the nodes in the order of the edges."""
     following: dict[str, str] = {}
     received: set[str] = set()
-    if not isinstance(edges, list) or not all(isinstance(e, list) and len(e) == 2 and all(isinstance(n, str) for n in e) for e in edges):
+    if not _are_pairs(edges):
         raise SourceError(f"{place}: edges: they must be pairs of names")
+    for name in (name for edge in edges for name in edge):
+        if name not in nodes:
+            raise SourceError(f"{place}: edges: {shown(name)} is no node")
+    _check_cycles(f"{place}: ", {name: node.fields for name, node in nodes.items()}, edges)
     for source, target in edges:
-        for name in (source, target):
-            if name not in nodes:
-                raise SourceError(f"{place}: edges: {shown(name)} is no node")
         if source in following or target in received:
             raise SourceError(
                 f"{place}: edge {shown(source)} to {shown(target)}: a second one of a node; a row of nodes is expected, without branches"

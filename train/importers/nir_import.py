@@ -129,7 +129,7 @@ def _check_shapes(nodes: Sequence[NirNode], network: FloatNetwork) -> None:
 
 def _check_flatten(node: NirNode, shape: Shape) -> None:
     """Refuse one that leaves more than one axis, or is of another shape."""
-    said = node.whole("input_type")
+    said = node.whole("input_type") if "input_type" in node.fields else shape
     ends = {name: node.whole(name) for name in ("start_dim", "end_dim")}
     for name, values in ends.items():
         if len(values) != 1:

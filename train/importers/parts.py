@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from spikefold.quantize.float_network import Norm
 
-__all__ = ["Float", "Identity", "Neurons", "Part", "Pool", "Weights", "scaled"]
+__all__ = ["Float", "Identity", "Neurons", "Part", "Pool", "Scale", "Weights", "scaled"]
 
 Float = npt.NDArray[np.float64]
 
@@ -30,6 +30,13 @@ class Pool:
 
     side: int
     gain: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scale:
+    """What is sent times ``gain``, one number or one a channel, [1] or [C]."""
+
+    gain: Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +64,7 @@ class Neurons:
     at_once: bool = False
 
 
-Part = Weights | Norm | Pool | Neurons | Identity
+Part = Weights | Norm | Pool | Scale | Neurons | Identity
 
 
 def scaled(norm: Norm, gain: float | Float, offset: float | Float = 0.0) -> Norm:

@@ -12,44 +12,17 @@ import torch
 from torch import nn
 
 from spikefold.train.importers.errors import SourceError
+from spikefold.train.importers.kinds import framework_of, kind_of, type_name
 from spikefold.train.importers.loading import reason
 from spikefold.train.importers.parts import Float
+from spikefold.train.importers.readers import READERS, check_known, is_part
+from spikefold.train.importers.slots import Slot
+from spikefold.train.importers.unwrapping import settle_hooks, unwrapped
 
-__all__ = ["Forward", "Recording", "Slot", "choose_forward", "prepared", "record", "type_name"]
+__all__ = ["Forward", "Recording", "choose_forward", "prepared", "record"]
 
 Forward = Literal["step", "sequence", "image"]
-FRAMEWORKS = ("torch", "snntorch", "spikingjelly", "norse")
-CONTAINERS = (
-    "torch.Sequential", "torch.ModuleList", "torch.ModuleDict", "spikingjelly.MultiStepContainer", "spikingjelly.SeqToANNContainer",
-    "spikingjelly.StepModeContainer",
-)  # fmt: skip
 BATCH_NORMS = ("torch.BatchNorm1d", "torch.BatchNorm2d")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Slot:
-    """A place in a network: one module for all timesteps, or one for each.
-
-    ``received`` and ``sent`` are [T, N, ...]; ``potentials``, of snnTorch's neurons, are those after the reset. ``held``: it was called once, for one
-    timestep, and what it sent is held in all.
-    """
-
-    name: str
-    modules: tuple[nn.Module, ...]
-    received: Float
-    sent: Float
-    potentials: Float | None
-    held: bool
-
-    @property
-    def kind(self) -> str:
-        """What the modules are, such as ``snntorch.Leaky``."""
-        return type_name(self.modules[0])
-
-    @property
-    def place(self) -> str:
-        """How errors name it."""
-        return f"{self.name} ({self.kind})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,48 +42,49 @@ class _Call:
     received: Float
     sent: Float
     potential: Float | None
+    unread: tuple[str, ...]
 
 
-def type_name(module: nn.Module) -> str:
-    """Return the framework and class of a module, such as ``torch.Linear``."""
-    return f"{type(module).__module__.partition('.')[0]}.{type(module).__name__}"
-
-
-def _parts(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the frameworks' own modules within ``module`` by name; what the user wrote around them shows in what they receive."""
-    foreign = type(module).__module__.partition(".")[0] in FRAMEWORKS
-    if foreign and type_name(module) not in CONTAINERS:
+def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the parts within ``module`` by name, and what the user wrote that has none: what that does shows in what parts receive."""
+    if is_part(module) or not any(True for _ in module.children()):
         yield name or type(module).__name__, module
         return
     for key, child in module.named_children():
-        yield from _parts(child, f"{name}.{key}" if name else key)
+        yield from _leaves(child, f"{name}.{key}" if name else key)
 
 
 def _reset(module: nn.Module) -> None:
     """Drop the states that neurons keep."""
     for part in module.modules():
         state, reset = getattr(part, "mem", None), getattr(part, "reset", None)
-        if type(part).__module__.startswith("snntorch.") and isinstance(state, torch.Tensor):
+        if framework_of(part) == "snntorch" and isinstance(state, torch.Tensor):
             part.mem = torch.zeros(0, dtype=state.dtype)
-        elif type(part).__module__.startswith("spikingjelly.") and callable(reset):
+        elif framework_of(part) == "spikingjelly" and callable(reset):
             reset()
 
 
 def prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Return a copy of ``module`` in evaluation mode, of ``dtype``, on the CPU; states that it still keeps are dropped first."""
+    """Return a copy of ``module`` in evaluation mode, of ``dtype``, on the CPU, without what only wraps it.
+
+    The states that its neurons keep are dropped first. Weights that are computed, such as those that are quantised, are what they are in the type
+    that they have now.
+    """
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if nn.parameter.is_lazy(tensor):
             raise SourceError(f"{name}: it has no values yet; a lazy module must have been called, or its weights loaded")
     _reset(module)
+    settle_hooks(module)
     try:
-        return copy.deepcopy(module).cpu().to(dtype).eval()
+        copied = copy.deepcopy(module).cpu().eval()
     except Exception as error:
         raise SourceError(f"{type(module).__name__}: it cannot be copied: {reason(error)}") from error
+    return unwrapped(copied).to(dtype)
 
 
 def choose_forward(module: nn.Module) -> Forward:
     """Return how ``module`` is called, as far as its parts say it: ``step`` where all its neurons keep their states, else ``sequence``."""
-    parts = [part for _, part in _parts(module)]
+    parts = [part for _, part in _leaves(module) if is_part(part)]
     together = any(getattr(part, "step_mode", "s") == "m" for part in parts)
     told = any(getattr(part, "init_hidden", None) is False for part in parts)
     return "sequence" if together or told else "step"
@@ -123,6 +97,7 @@ def record(module: nn.Module, x: Float, forward: Forward, dtype: torch.dtype) ->
     The number of samples must be above 1 and not T, so that a shape tells what its axes are.
     """
     calls: list[_Call] = []
+    unread: list[str] = []
     inputs = torch.from_numpy(np.ascontiguousarray(x)).to(dtype)
     default = torch.get_default_dtype()
     _reset(module)
@@ -130,9 +105,10 @@ def record(module: nn.Module, x: Float, forward: Forward, dtype: torch.dtype) ->
         # What the module makes for itself, such as first potentials, is of this type too.
         torch.set_default_dtype(dtype)
         with contextlib.ExitStack() as hooks, torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
-            for name, part in _parts(module):
-                hooks.callback(part.register_forward_pre_hook(_cast(dtype)).remove)
-                hooks.callback(part.register_forward_hook(_note(name, calls)).remove)
+            for name, part in _leaves(module):
+                hooks.callback(part.register_forward_pre_hook(_before(name, dtype)).remove)
+                after = _note(name, calls, unread, dtype) if is_part(part) else _note_unread(name, unread)
+                hooks.callback(part.register_forward_hook(after).remove)
             results = [module(step) for step in inputs] if forward == "step" else [module(inputs if forward == "sequence" else inputs[0])]
     except SourceError:
         raise
@@ -149,24 +125,42 @@ def record(module: nn.Module, x: Float, forward: Forward, dtype: torch.dtype) ->
     return Recording(slots=tuple(_slots(calls, lists, steps, samples)), returned=tuple(_returned(results, forward)))
 
 
-def _cast(dtype: torch.dtype) -> Any:
-    """Return a hook that gives a part inputs of its own type: snnTorch's spikes are float32 whatever the potentials are."""
+def _before(name: str, dtype: torch.dtype) -> Any:
+    """Return a hook that refuses a part that cannot be read, and gives a module inputs of its own type."""
 
-    def hook(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(a.to(dtype) if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in arguments)
+    def hook(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        if is_part(module):
+            check_known(name, module)
+        return tuple(_cast(argument, dtype) for argument in arguments)
 
     return hook
 
 
-def _note(name: str, calls: list[_Call]) -> Any:
-    """Return a hook that adds a call of a part."""
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
-    def hook(part: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+
+def _note(name: str, calls: list[_Call], unread: list[str], dtype: torch.dtype) -> Any:
+    """Return a hook that adds a call of a part, and sends on what it sent as numbers of ``dtype``: snnTorch's spikes are float32 in any case."""
+
+    def hook(part: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
         sent = output[0] if isinstance(output, tuple) and output else output
         if not arguments or not isinstance(arguments[0], torch.Tensor) or not isinstance(sent, torch.Tensor):
             raise SourceError(f"{name} ({type_name(part)}): its input or output is no tensor; it must be called with its input as first argument")
-        potential = _copied(part.mem) if type_name(part) == "snntorch.Leaky" else None
-        calls.append(_Call(name=name, module=part, received=_copied(arguments[0]), sent=_copied(sent), potential=potential))
+        potential = _copied(part.mem) if kind_of(part, READERS) == "snntorch.Leaky" else None
+        received = _copied(arguments[0])
+        calls.append(_Call(name=name, module=part, received=received, sent=_copied(sent), potential=potential, unread=tuple(unread)))
+        unread.clear()
+        return tuple(_cast(item, dtype) for item in output) if isinstance(output, tuple) else _cast(output, dtype)
+
+    return hook
+
+
+def _note_unread(name: str, unread: list[str]) -> Any:
+    """Return a hook that adds a call of what the user wrote and holds no part."""
+
+    def hook(module: nn.Module, *_: Any) -> None:
+        unread.append(f"{name} ({type_name(module)})")
 
     return hook
 
@@ -176,7 +170,7 @@ def _copied(tensor: Any) -> Float:
 
 
 def _is_norm_list(module: nn.Module) -> bool:
-    return isinstance(module, nn.ModuleList) and len(module) > 0 and all(type_name(child) in BATCH_NORMS for child in module)
+    return isinstance(module, nn.ModuleList) and len(module) > 0 and all(kind_of(child, BATCH_NORMS) in BATCH_NORMS for child in module)
 
 
 def _slots(calls: Sequence[_Call], lists: Sequence[str], steps: int, samples: int) -> Iterator[Slot]:
@@ -204,6 +198,7 @@ def _slots(calls: Sequence[_Call], lists: Sequence[str], steps: int, samples: in
         yield Slot(
             name=name, modules=tuple(call.module for call in group) if len({id(call.module) for call in group}) > 1 else (group[0].module,),
             received=received, sent=sent, potentials=np.stack(kept) if len(kept) == steps else None, held=held,
+            unread=group[0].unread,
         )  # fmt: skip
 
 

@@ -11,15 +11,17 @@ import numpy as np
 
 from spikefold.quantize.float_network import Norm
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.parts import Float, Neurons, scaled
+from spikefold.train.importers.parts import Float, Neurons, Scale, scaled
 from spikefold.train.importers.snntorch_parts import heaviside
 from spikefold.train.importers.torch_parts import array, batch_norm, number
 
-__all__ = ["REFUSED", "bntt", "integrate_and_fire", "leaky", "parametric_leaky", "temporal_effective_norm"]
+__all__ = ["REFUSED", "bntt", "integrate_and_fire", "leaky", "parametric_leaky", "scaling", "temporal_effective_norm"]
 
 REFUSED = {
     "MPBNLIFNode": "it normalises the potential, for which a float network has no place; use LIFNode behind a normalisation of the current",
     "NeuNorm": "it carries a state of its own from timestep to timestep; use BatchNorm2d",
+    "LinearRecurrentContainer": "its layer feeds itself, for which a float network has no place",
+    "ElementWiseRecurrentContainer": "its layer feeds itself, for which a float network has no place",
     "KLIFNode": "it scales and rectifies the potential before firing; use LIFNode",
 }
 
@@ -53,6 +55,13 @@ def _neurons(place: str, module: Any, rate: float | None) -> Neurons:
         reset="soft" if module.v_reset is None else "hard", load=rest, initial=rest,
         gain=rate if rate is not None and module.decay_input else 1.0, offset=0.0 if rate is None else rest * rate,
     )  # fmt: skip
+
+
+def scaling(place: str, module: Any) -> Scale:
+    """Return the scalings that ann2snn puts around its neurons."""
+    if getattr(module, "channel_dim", 1) != 1:
+        raise SourceError(f"{place} channel_dim: {module.channel_dim}; it must be 1")
+    return Scale(gain=array(module.scale).reshape(-1))
 
 
 def temporal_effective_norm(place: str, module: Any, timesteps: int) -> Norm:

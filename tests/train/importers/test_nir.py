@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
+import nir
 import numpy as np
 import pytest
 
@@ -14,28 +16,17 @@ from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.records import pack
-from spikefold.train.importers import nir_graph
 from spikefold.train.importers.errors import SourceError
-from spikefold.train.importers.hdf5_file import decoded
 from spikefold.train.importers.modules import random_events
 from spikefold.train.importers.nir_export import export_nir, exported_network
 from spikefold.train.importers.nir_graph import read_chain
 from spikefold.train.importers.nir_import import NirRules, import_nir
 
-nir = pytest.importorskip("nir")
-h5py = pytest.importorskip("h5py")
+pytestmark = pytest.mark.usefixtures("hdf5_in_this_process")
 
 CODING = InputCoding(shape=(2, 5, 6), coding="ternary", mean=0.0, std=1.0, scale=1.0, payload_bits=2, seed=0)
 FLAT = InputCoding(shape=(4, 1, 1), coding="ternary", mean=0.0, std=1.0, scale=1.0, payload_bits=2, seed=0)
 RULES = NirRules(dt=1e-4, compare="above", reset="hard")
-
-
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process for every file takes long; tests/train/importers/test_hdf5.py has those of the process itself."""
-    from spikefold.train.importers import hdf5_child
-
-    monkeypatch.setattr(nir_graph, "parse_hdf5", lambda content, path: decoded(b"".join(hdf5_child.written(hdf5_child.read(content))), path))
 
 
 def network(seed: int, **last: Any) -> FloatNetwork:
@@ -237,10 +228,11 @@ def test_nodes_that_are_refused(nodes: Callable[[], list[Any]], words: str, tmp_
 @pytest.mark.parametrize(
     ("edges", "words"),
     [
-        ([("input", "0"), ("0", "1"), ("1", "output"), ("1", "0")], "a second one of a node"),
-        ([("input", "0"), ("0", "1"), ("1", "1")], "a second one of a node"),
+        ([("input", "0"), ("0", "1"), ("1", "output"), ("0", "output")], "a second one of a node"),
+        ([("input", "0"), ("0", "1"), ("1", "output"), ("1", "0")], r"node '1' \(LIF\) is recurrent: it feeds itself through '0' \(Affine\)"),
+        ([("input", "0"), ("0", "1"), ("1", "1")], r"node '1' \(LIF\) is recurrent: it feeds itself, for which"),
         ([("input", "0"), ("1", "output")], r"along 2 of 4 nodes, to node '0' \(Affine\)"),
-        ([("input", "output"), ("0", "1"), ("1", "0")], r"along 2 of 4 nodes, to node 'output'"),
+        ([("input", "output"), ("0", "1")], r"along 2 of 4 nodes, to node 'output'"),
         ([("input", "nowhere")], "'nowhere' is no node"),
     ],
 )
@@ -253,7 +245,7 @@ def test_graphs_that_are_no_row(edges: list[tuple[str, str]], words: str, tmp_pa
     ("change", "words"),
     [
         (lambda f: f["node/nodes/1/tau"].__setitem__(0, np.nan), r"/node/nodes/1/tau: a value is not finite"),
-        (lambda f: _replaced(f, "version", "2.0"), "version '2.0'; a NIR file of a version 1"),
+        (lambda f: _replaced(f, "version", "2.0"), "version .2.0.; a NIR file of a version 0.1, 0.2 or 1"),
         (lambda f: f.__delitem__("version"), "version None"),
         (lambda f: _replaced(f, "node/type", "LIF"), "no NIRGraph"),
         (lambda f: _replaced(f, "node/nodes/1/type", "Neuron"), r"node '1' \(Neuron\): nothing in a float network is the same"),
