@@ -94,8 +94,9 @@ def generate(
     ``events`` [N, T, C, H, W] and the trace ``expected`` of them (isolated, with potentials and timing) become the self-checking bench's vectors.
     The name of every module of the chip begins with ``top``. Raises a ChipError if the network does not fit, or if ``top`` is no module's name.
     """
+    # Whatever is refused is refused before there is any hardware.
+    interface = Interface(network, chip, top)
     spiking = SpikingChip(network, chip, top)
-    interface = spiking.traced.interface
     files = {f"rtl/{top}.v": chip_verilog(spiking)}
     files |= {f"{place}/{name.replace(TOP, top)}": template(name).replace(TOP, top) for name, place in TEMPLATES.items()}
     files |= {f"tb/{name}": content for name, content in cocotb_bench(interface).items()}
