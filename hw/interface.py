@@ -1,17 +1,25 @@
 """The chip's ports and formats, without its hardware: what benches, vectors and trace readers need."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
+from spikefold.data.errors import ChipError
+from spikefold.data.shown import shown
 from spikefold.hw.layer import LayerConfig, event_layout
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
 from spikefold.quantize.placement import place
 
-__all__ = ["EVENT", "IDLE", "TICK", "Interface", "Port"]
+__all__ = ["EVENT", "IDLE", "TICK", "TOP", "Interface", "Port"]
+
+TOP = "spikefold"
+"""The top module's name by default. The names of all other modules of a chip begin with it."""
+TOP_NAME = re.compile(r"(?!.*__|.*_r[ao]m$|selfcheck$|harness$)[A-Za-z]\w{0,62}[A-Za-z0-9]|[A-Za-z]", re.ASCII)
+"""Names of top modules. No other module of any chip, and no bench, has such a name."""
 
 EVENT, TICK, IDLE = 0, 1, 2
 """Kinds of a beat: an event; the end of a timestep; the end of a step without a timestep (to drain the chip, or a gap)."""
@@ -31,10 +39,18 @@ class Port:
 
 
 class Interface:
-    """The layers of a network on a chip, and what goes in and out; raises a ChipError where the network does not fit."""
+    """The layers of a network on a chip, its top module's name, and what goes in and out.
 
-    def __init__(self, network: Network, chip: ChipConfig) -> None:
-        self.network = network
+    Raises a ChipError if the network does not fit, or if ``top`` is not a name for a module.
+    """
+
+    def __init__(self, network: Network, chip: ChipConfig, top: str = TOP) -> None:
+        if not TOP_NAME.fullmatch(top):
+            raise ChipError(
+                f"top module {shown(top)}: it must be at most 64 letters, digits and single underscores, begin with a letter, not end in _, _rom or "
+                "_ram, and not be selfcheck or harness"
+            )
+        self.network, self.top = network, top
         self.layers = [LayerConfig(network=network, plan=plan, chip=chip) for plan in place(network, chip)]
 
     @property

@@ -16,16 +16,16 @@ __all__ = ["Queue", "Ram", "Rom"]
 
 
 class Rom(wiring.Component):
-    """``words`` behind a synchronous read: ``data`` follows ``address`` by one cycle. Its image is the file ``mem/<name>.hex``."""
+    """``words`` behind a synchronous read: ``data`` follows ``address`` by one cycle. Its image is the file ``<name>.hex`` in the build's ``mem``."""
 
     def __init__(self, name: str, shape: Any, words: list[int]) -> None:
-        self.name, self.width, self.words = name, Shape.cast(shape).width, words
+        self.image_name, self.width, self.words = f"{name}.hex", Shape.cast(shape).width, words
         super().__init__({"address": In(address_bits(len(words))), "data": Out(shape)})
 
     @property
     def file(self) -> str:
         """The image's path in the build folder."""
-        return f"mem/{self.name}.hex"
+        return f"mem/{self.image_name}"
 
     @property
     def image(self) -> str:
@@ -40,7 +40,7 @@ class Rom(wiring.Component):
         data = Signal(self.width)
         m.submodules.memory = Instance(
             "spikefold_rom",
-            p_WIDTH=self.width, p_DEPTH=len(self.words), p_ADDRESS=address_bits(len(self.words)), p_INIT=self.file,
+            p_WIDTH=self.width, p_DEPTH=len(self.words), p_ADDRESS=address_bits(len(self.words)), p_INIT=self.image_name,
             i_clk=ClockSignal(), i_address=self.address, o_data=data,
         )  # fmt: skip
         m.d.comb += self.data.eq(data)

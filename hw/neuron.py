@@ -89,7 +89,10 @@ class NeuronStep(wiring.Component):
         m.d.comb += terms.as_value().eq(gain)
         total: Value = Const(0)
         for place in range(code.terms):
-            shifted = self.current << terms[place].exponent
+            # Stage by stage, so that each width is written out: `<<` by a signal leaves it to the reader of the Verilog.
+            shifted: Value = self.current
+            for n, stage in enumerate(terms[place].exponent):
+                shifted = Mux(stage, shifted.shift_left(1 << n), shifted)
             total = total + Mux(terms[place].present, Mux(terms[place].negative, -shifted, shifted), 0)
         return total
 

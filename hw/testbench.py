@@ -12,10 +12,10 @@ def wide(width: int) -> str:
     return f"[{width - 1}:0] " if width > 1 else ""
 
 
-def instance(interface: Interface) -> str:
+def instance(interface: Interface, parameters: str = "") -> str:
     """Return the chip's instantiation; clock, reset and streams have the names of its ports."""
     connections = ",\n".join(f"        .{name}({name})" for name in ("clk", "rst", *(port.name for port in interface.streams)))
-    return f"    spikefold dut (\n{connections}\n    );\n"
+    return f"    {interface.top} {parameters}dut (\n{connections}\n    );\n"
 
 
 def cocotb_bench(interface: Interface) -> dict[str, str]:
@@ -25,7 +25,7 @@ def cocotb_bench(interface: Interface) -> dict[str, str]:
 
 
 def template(name: str) -> str:
-    """Return a file that is the same for every chip."""
+    """Return a file that is the same for every chip whose top module has the name that it has by default."""
     return resources.files("spikefold.hw").joinpath("templates", name).read_text(encoding="utf-8")
 
 
@@ -104,6 +104,12 @@ endmodule
 """
 
 
+def load(name: str) -> str:
+    """Return the statements that read a vector file."""
+    path = f'{{BUILD, "vectors/{name}.hex"}}'
+    return f"        need({path});\n        $readmemh({path}, {name});\n"
+
+
 def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_cycles: int) -> str:
     """Return a bench that plays ``vectors/`` and compares all that the trace ports show; it needs no Python.
 
@@ -120,7 +126,7 @@ def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_c
     width = 32 + 1 + interface.label_width + interface.score_width
     checks.append(("results", "m_axis_tvalid && m_axis_tready", f"{{cycle, m_axis_tlast, {label}, m_axis_tdata}}", width))
     declared = "".join(f"    reg [{width - 1}:0] {name} [0:{max(counts[name], 1) - 1}];\n    integer {name}_seen;\n" for name, _, _, width in checks)
-    loaded = "".join(f'        $readmemh("vectors/{name}.hex", {name});\n' for name, _, _, _ in checks if counts[name])
+    loaded = "".join(load(name) for name, _, _, _ in checks if counts[name])
     loaded += "".join(f"        {name}_seen = 0;\n" for name, _, _, _ in checks)
     compared = "".join(
         f"""
@@ -135,19 +141,33 @@ def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_c
     )
     missing = " || ".join(f"{name}_seen != {counts[name]}" for name, _, _, _ in checks)
     total = " + ".join(f"{name}_seen" for name, _, _, _ in checks)
+    chip = instance(interface, '#(.MEM({BUILD, "mem/"})) ')
     wires = "".join(f"    {'reg' if p.is_input else 'wire'} {wide(p.width)}{p.name};\n" for p in interface.streams)
-    return f"""// A self-checking bench for any Verilog simulator: run it in the build folder.
+    return f"""// A self-checking bench for any Verilog simulator. BUILD is the build folder, with a slash at its end; by default, the folder that the bench runs in.
 module selfcheck;
+    parameter BUILD = "./";
     reg clk, rst;
-{wires}{instance(interface)}
+{wires}{chip}
     reg [{interface.input_width}:0] stimulus [0:{counts["stimulus"] - 1}];
     integer sent, idle, differences, steps;
     reg accepted;
     reg [31:0] cycle;
 {declared}
+    // Without its vectors a bench compares nothing.
+    task need(input [8*4096-1:0] path);
+        integer file;
+        begin
+            file = $fopen(path, "r");
+            if (file == 0) begin
+                $display("FAIL: %0s: it cannot be read", path);
+                $fatal(0);
+            end
+            $fclose(file);
+        end
+    endtask
+
     initial begin
-        $readmemh("vectors/stimulus.hex", stimulus);
-{loaded}        clk = 0;
+{load("stimulus")}{loaded}        clk = 0;
         rst = 1;
         sent = 0;
         idle = 0;
@@ -180,7 +200,7 @@ module selfcheck;
             idle = idle + 1;
             if (idle > {watchdog_cycles}) begin
                 $display("FAIL: no step began in {watchdog_cycles} cycles");
-                $stop;
+                $fatal(0);
             end{compared}
             if (dut.traced.trace_start) begin
                 cycle <= 1;
@@ -189,7 +209,7 @@ module selfcheck;
                 if (steps == {counts["cycles"] + 1}) begin
                     if (differences != 0 || {missing}) begin
                         $display("FAIL: %0d differences, %0d values compared", differences, {total});
-                        $stop;
+                        $fatal(0);
                     end
                     $display("PASS: %0d values compared in %0d steps", {total}, steps - 1);
                     $finish;

@@ -229,7 +229,8 @@ class Network:
             raise NetworkError(f"connection into {p.name!r}: weights id {c.weights!r} is not in the network")
         if p.shape != shape:
             raise NetworkError(f"{place} shape: {p.shape}; its connection from {c.source!r} gives {shape}")
-        only(c.payload_bits, source.payload_bits, f"{place} payload_bits")
+        if c.payload_bits != source.payload_bits:
+            raise NetworkError(f"{place} payload_bits: value {c.payload_bits}; its source {c.source!r} sends payloads of {source.payload_bits} bits")
         self._check_axes(place, p, {"gain": c.gain, "gain_shift": c.gain_shift})
 
     def _check_schedules(self, p: Population) -> None:

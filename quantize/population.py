@@ -110,7 +110,9 @@ class Population:
         one_of(self.output, ("spike", "graded"), f"{place} output")
         within(self.potential_bits, 2, GRADED_BITS_MAX if self.output == "graded" else POTENTIAL_BITS_MAX, f"{place} potential_bits")
         self._check_neuron(place)
-        only(self.threshold_bits, self.potential_bits + 1, f"{place} threshold_bits")
+        if self.threshold_bits != self.potential_bits + 1:
+            wanted = self.potential_bits + 1
+            raise NetworkError(f"{place} threshold_bits: value {self.threshold_bits}; it must be {wanted}, one more than potential_bits")
         within(self.leak_frac_bits, 0, 16, f"{place} leak_frac_bits")
         within(self.leak_shift, 0, SHIFT_MAX, f"{place} leak_shift")
         if not isinstance(self.saturate, bool):

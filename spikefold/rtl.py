@@ -13,6 +13,7 @@ import numpy.typing as npt
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import MANIFEST
+from spikefold.data.shown import shown
 from spikefold.flow import Progress, comparison_table, events_of, inference_cycles, merge, sample_count, shifted
 from spikefold.quantize import network_file, reference
 from spikefold.quantize.chip import ChipConfig
@@ -21,7 +22,7 @@ from spikefold.quantize.placement import place
 from spikefold.quantize.trace import Comparison, compare
 from spikefold.sim.engine import Chip
 
-__all__ = ["Verification", "generate", "read_build", "read_manifest", "verify"]
+__all__ = ["Build", "Verification", "generate", "read_build", "read_manifest", "verify"]
 
 NETWORK = "network.safetensors"
 SIMULATED = ("rtl", "mem", "tb")
@@ -32,17 +33,30 @@ RUN_SAMPLES_LEAST = 2
 """One inference behind another shows whether the chip starts afresh."""
 
 
-def generate(network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1) -> dict[str, object]:
-    """Fill the empty ``folder`` with the Verilog of ``network`` on ``chip``, and return its manifest.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Build:
+    """A build that was read: its network and chip, its top module's name, and the simulated files that are not as they were generated."""
+
+    network: Network
+    chip: ChipConfig
+    top: str
+    changed: tuple[str, ...]
+
+
+def generate(
+    network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1, top: str | None = None
+) -> dict[str, object]:
+    """Fill the empty ``folder`` with the Verilog of ``network`` on ``chip``, and return its manifest; ``top`` names its modules.
 
     The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench. A network that does not fit
     the chip, or that no core of this version runs, is a ChipError.
     """
     from spikefold.hw.generate import generate as write
+    from spikefold.hw.interface import TOP
 
     place(network, chip)
     events = events_of(network, data, range(samples))
-    return write(network, chip, folder, events, Chip(network, chip).run(events, potentials=True))
+    return write(network, chip, folder, events, Chip(network, chip).run(events, potentials=True), top=top or TOP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,15 +98,17 @@ class Verification:
         }
 
 
-def read_build(folder: Path) -> tuple[Network, ChipConfig, tuple[str, ...]]:
-    """Return the network and chip of a build, and which of its simulated files were changed or added since it was generated.
+def read_build(folder: Path) -> Build:
+    """Read a build, and say which of its simulated files were changed or added since it was generated.
 
     A build that is not whole, or whose network was changed, is a SpikefoldError that names the file.
     """
     manifest = read_manifest(folder)
-    hashes, chip = manifest.get("sha256"), manifest.get("chip")
+    hashes, chip, top = manifest.get("sha256"), manifest.get("chip"), manifest.get("top")
     if not isinstance(hashes, dict) or NETWORK not in hashes or not isinstance(chip, dict) or not set(chip) <= {f.name for f in fields(ChipConfig)}:
         raise DataError(f"{folder / MANIFEST}: it must hold the chip, and the sha256 of every file; {NETWORK} among them")
+    if not isinstance(top, str):
+        raise DataError(f"{folder / MANIFEST} top: {shown(top)}; it must be the name of the top module")
     changed = []
     for name, expected in hashes.items():
         path = folder / name
@@ -106,7 +122,7 @@ def read_build(folder: Path) -> tuple[Network, ChipConfig, tuple[str, ...]]:
             changed.append(name)
     present = (str(path.relative_to(folder)) for part in SIMULATED for path in sorted((folder / part).iterdir()) if path.is_file())
     changed += [name for name in present if name not in hashes]
-    return network_file.load(folder / NETWORK), ChipConfig(**chip), tuple(changed)
+    return Build(network=network_file.load(folder / NETWORK), chip=ChipConfig(**chip), top=top, changed=tuple(changed))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -132,19 +148,20 @@ def verify(
     """
     from spikefold.hw.cosim import run_rtl
 
-    network, chip, changed = read_build(build)
+    read = read_build(build)
+    network, chip = read.network, read.chip
     virtual = Chip(network, chip)
     sample_count(network, data, samples)
     held_against: dict[str, list[Comparison]] = {"reference": [], "simulated": []}
     for batch in runs(virtual, events_of(network, data, range(1)), samples, RUN_CYCLES[simulator]):
         events = events_of(network, data, batch)
-        got = run_rtl(build, network, chip, events, simulator=simulator)
+        got = run_rtl(build, network, chip, events, top=read.top, simulator=simulator)
         expected = {"reference": reference.run(network, events, potentials=True), "simulated": virtual.run(events, potentials=True)}
         for name, trace in expected.items():
             held_against[name].append(shifted(compare(trace, got), batch.start))
         if progress is not None:
             progress("run Verilog", batch.stop, samples)
-    return Verification(samples=samples, simulator=simulator, changed=changed, **{name: merge(found) for name, found in held_against.items()})
+    return Verification(samples=samples, simulator=simulator, changed=read.changed, **{name: merge(found) for name, found in held_against.items()})
 
 
 def runs(chip: Chip, first: npt.NDArray[np.int8], samples: int, cycles: int) -> Iterator[range]:

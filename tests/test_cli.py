@@ -580,6 +580,31 @@ def test_a_build_whose_verilog_was_changed_is_run_as_it_is(build: Path, tmp_path
     assert not result["equal"]
 
 
+def test_a_change_that_no_sample_reaches_is_a_warning_and_with_strict_status_1(build: Path, tmp_path: Path) -> None:
+    changed, name = tmp_path / "build", "mem/layer0_weights.hex"
+    shutil.copytree(build, changed)
+    # A comment changes the file, and nothing that is run.
+    (changed / name).write_text("// edited\n" + (changed / name).read_text())
+    ended = spikefold("verify", changed, "--samples", "1")
+    assert ended.exit_code == 0
+    assert f"warning: {changed}: not as it was generated: {name}; " in ended.stderr
+    assert "file that is not as it was generated" in ended.stdout
+    assert name in ended.stdout
+    strict = spikefold("verify", changed, "--samples", "1", "--strict", "--json")
+    assert (strict.exit_code, json.loads(strict.stdout)["changed"], json.loads(strict.stdout)["equal"]) == (1, [name], True)
+    assert spikefold("verify", build, "--samples", "1", "--strict").exit_code == 0
+
+
+def test_a_build_of_another_name_is_verified(net: Path, tmp_path: Path) -> None:
+    ended_badly(spikefold("generate", net, "--top", "2nd", "--out", tmp_path / "build"), "top module '2nd': it must be at most 64 letters")
+    assert spikefold("generate", net, "--top", "second", "--out", tmp_path / "build").exit_code == 0
+    (tmp_path / "build").rename(tmp_path / "moved")
+    assert spikefold("verify", tmp_path / "moved", "--samples", "1").exit_code == 0
+    manifest = tmp_path / "moved" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"top": "second"', '"top": 2'))
+    ended_badly(spikefold("verify", tmp_path / "moved"), "manifest.json top: 2; it must be the name of the top module")
+
+
 def test_a_build_that_is_not_whole_is_refused(build: Path, tmp_path: Path) -> None:
     changed = tmp_path / "build"
     shutil.copytree(build, changed)

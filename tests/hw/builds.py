@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from spikefold.hw.generate import generate
+from spikefold.hw.interface import TOP
 from spikefold.sim.engine import Chip
 from tests.random_networks import Case
 
@@ -12,10 +13,10 @@ __all__ = ["build", "run", "self_check"]
 SELF_CHECK = "iverilog -g2005 -Wall -s selfcheck -o selfcheck.vvp -f spikefold.f tb/selfcheck.v"
 
 
-def build(case: Case, folder: Path) -> Path:
+def build(case: Case, folder: Path, top: str = TOP) -> Path:
     """Generate ``case`` into a new ``folder`` and return it."""
     folder.mkdir()
-    generate(case.network, case.chip, folder, case.events, Chip(case.network, case.chip).run(case.events, potentials=True))
+    generate(case.network, case.chip, folder, case.events, Chip(case.network, case.chip).run(case.events, potentials=True), top=top)
     return folder
 
 

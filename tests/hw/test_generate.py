@@ -15,7 +15,8 @@ from tests.hw.builds import build, run
 from tests.random_networks import Case, random_case
 
 SEED = 35
-LINTED = (0, 19, 35, 36)
+LINTED = ((4, 0), (7, 0), (10, 2), (23, 1))
+"""Seeds and gain_terms of random networks that together have every kind of hardware."""
 AGAIN = f"""
 import sys
 from pathlib import Path
@@ -70,16 +71,23 @@ def test_the_manifest_describes_the_network_the_chip_and_the_vectors(case: Case,
     assert [layer["shape"] for layer in manifest["layers"]] == [list(p.shape) for p in network.populations]
     depth = len(network.populations)
     assert (manifest["top"], manifest["drain_steps"]) == ("spikefold", depth)
-    assert manifest["vectors"] == {"samples": len(case.events), "steps": len(case.events) * (network.timesteps + depth)}
+    cycles = [int(line, 16) for line in (folder / "vectors" / "cycles.hex").read_text().split()]
+    each = [sum(cycles[n : n + network.timesteps + depth]) for n in range(0, len(cycles), network.timesteps + depth)]
+    assert manifest["vectors"] == {
+        "samples": len(case.events),
+        "steps": len(case.events) * (network.timesteps + depth),
+        "cycles_per_inference": {"least": min(each), "most": max(each)},
+    }
 
 
 def test_every_image_has_the_words_that_its_memory_declares(folder: Path) -> None:
     layers = json.loads((folder / "manifest.json").read_text())["layers"]
     declared = {name: memory for layer in layers for name, memory in layer["memories"].items()}
     instances = re.findall(
-        r'spikefold_rom #\(\s*\.ADDRESS\(32\'d(\d+)\),\s*\.DEPTH\(32\'d(\d+)\),\s*\.INIT\("([^"]+)"\),\s*\.WIDTH\(32\'d(\d+)\)\s*\)',
+        r'spikefold_rom #\(\s*\.ADDRESS\(32\'d(\d+)\),\s*\.DEPTH\(32\'d(\d+)\),\s*\.MEM\(MEM\),\s*\.INIT\("([^"]+)"\),\s*\.WIDTH\(32\'d(\d+)\)',
         (folder / "rtl" / "spikefold.v").read_text(),
     )
+    instances = [(address, depth, f"mem/{name}", width) for address, depth, name, width in instances]
     assert {name for _, _, name, _ in instances} == set(declared) == {name for name in contents(folder) if name.startswith("mem/")}
     for address, depth, name, width in instances:
         words = (folder / name).read_text().splitlines()
@@ -102,7 +110,7 @@ def test_the_file_list_and_the_core_name_the_files_that_are_there(folder: Path) 
             sets[match[1]] = set()
         elif match := re.fullmatch(r"      - ([\w./]+): \{file_type: (\w+(?:-2005)?)(?:, copyto: ([\w./]+))?\}", line):
             sets[list(sets)[-1]].add(match[1])
-            assert (match[2], match[3]) == (("verilogSource-2005", None) if match[1].endswith(".v") else ("user", match[1]))
+            assert (match[2], match[3]) == (("verilogSource-2005", None) if match[1].endswith(".v") else ("user", f"spikefold/{match[1]}"))
         else:
             assert not line.lstrip().startswith("- "), line
     assert sets["rtl"] == {name for name in files if name.startswith(("rtl/", "mem/"))}
@@ -120,19 +128,23 @@ def features(case: Case) -> set[str]:
     found = {network.readout.decode, f"lanes {chip.lanes}", f"queue {chip.event_queue_depth}"}
     for connection, population in zip(network.connections, network.populations, strict=True):
         found |= {connection.kind, f"leak {population.leak_kind}", f"reset {population.reset}", f"saturates {population.saturate}"}
-        found.add("unit gain" if connection.unit_gain else "multiplier")
+        found.add("unit gain" if connection.unit_gain else f"shifts {chip.gain_terms}" if chip.gain_terms else "multiplier")
+        found |= {f"pool {connection.pool > 1}", f"graded {connection.payload_bits > 2}"}
+        if chip.gain_terms and not connection.gain.any():
+            found.add("shifts of nothing")
     return found
 
 
 def test_the_linted_networks_have_every_kind_of_hardware() -> None:
-    found = set().union(*(features(random_case(seed, small=True)) for seed in LINTED))
-    kinds = {"unit gain", "multiplier", "conv2d", "dense", "potential", "spike_count", "saturates True", "saturates False", "lanes 1", "queue 1"}
+    found = set().union(*(features(random_case(seed, small=True, gain_terms=terms)) for seed, terms in LINTED))
+    kinds = {"multiplier", "unit gain", "shifts 1", "shifts 2", "shifts of nothing", "conv2d", "dense", "pool True", "graded True"}
+    kinds |= {"potential", "spike_count", "saturates True", "saturates False", "lanes 1", "queue 1"}
     assert found >= kinds | {f"leak {kind}" for kind in ("none", "shift", "multiply")} | {f"reset {kind}" for kind in ("none", "soft", "hard")}
 
 
-@pytest.mark.parametrize("seed", LINTED)
-def test_icarus_and_verilator_have_nothing_to_say(tmp_path: Path, seed: int) -> None:
-    folder = build(random_case(seed, small=True), tmp_path / "build")
+@pytest.mark.parametrize(("seed", "gain_terms"), LINTED)
+def test_icarus_and_verilator_have_nothing_to_say(tmp_path: Path, seed: int, gain_terms: int) -> None:
+    folder = build(random_case(seed, small=True, gain_terms=gain_terms), tmp_path / "build")
     for top, bench in (("spikefold", ""), ("selfcheck", "tb/selfcheck.v"), ("harness", "tb/harness.v")):
         compiled = run(folder, f"iverilog -g2005 -Wall -s {top} -o /dev/null -f spikefold.f {bench}")
         assert (compiled.returncode, compiled.stdout + compiled.stderr) == (0, "")

@@ -1,3 +1,4 @@
+import subprocess
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +17,7 @@ module bench;
     wire [4:0] ram_data, rom_data;
     spikefold_ram #(.WIDTH(5), .DEPTH(3), .ADDRESS(2)) ram (.clk(clk), .read_address(read_address), .read_data(ram_data),
         .write(write), .write_address(write_address), .write_data(write_data));
-    spikefold_rom #(.WIDTH(5), .DEPTH(3), .ADDRESS(2), .INIT("mem/some.hex")) rom (.clk(clk), .address(read_address), .data(rom_data));
+    spikefold_rom #(.WIDTH(5), .DEPTH(3), .ADDRESS(2), .MEM("mem/"), .INIT("some.hex")) rom (.clk(clk), .address(read_address), .data(rom_data));
     always #1 clk = !clk;
     initial begin
         @(negedge clk) {write, write_address, write_data} = {1'b1, 2'd0, 5'd21};
@@ -64,3 +65,19 @@ def test_storage_has_room_for_its_depth(depth: int, bits: int) -> None:
     assert len(Ram(unsigned(4), depth).read_address) == bits
     queue = Queue(data.StructLayout({"a": unsigned(2), "b": signed(3)}), depth)
     assert (queue.depth, len(queue.push.payload.as_value()), len(queue.data.as_value())) == (depth, 5, 5)
+
+
+def rom_alone(folder: Path, parameters: str) -> subprocess.CompletedProcess[str]:
+    (folder / "rom.v").write_text((resources.files("spikefold.hw") / "templates" / "spikefold_rom.v").read_text())
+    (folder / "bench.v").write_text(f"module bench; spikefold_rom {parameters} rom (.clk(1'b0), .address(1'b0), .data()); endmodule\n")
+    assert run(folder, "iverilog -g2005 -s bench -o bench.vvp bench.v rom.v").returncode == 0
+    return run(folder, "vvp bench.vvp")
+
+
+def test_a_memory_without_a_file_loads_nothing_and_one_whose_file_is_missing_ends_the_simulation(tmp_path: Path) -> None:
+    # As tools see it that read the file alone.
+    ran = rom_alone(tmp_path, "")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    ran = rom_alone(tmp_path, '#(.MEM("mem/"), .INIT("some.hex"))')
+    assert ran.returncode == 1
+    assert "FAIL: mem/some.hex: it cannot be read" in ran.stdout

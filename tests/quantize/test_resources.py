@@ -3,14 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spikefold.data.errors import ChipError
-from spikefold.quantize.chip import load_chip
+from spikefold.quantize.chip import ChipConfig, load_chip
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
-from spikefold.quantize.placement import place
-from spikefold.quantize.resources import Memory, block_rams
+from spikefold.quantize.placement import place, plan_connection
+from spikefold.quantize.resources import Memory, block_rams, multipliers
+from tests.quantize.networks import integer_network
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 UP5K = load_chip(EXAMPLES / "chips" / "up5k.toml")
@@ -43,3 +45,25 @@ def test_the_digits_model_fits_a_up5k():
 )
 def test_block_rams_of_a_memory_on_a_up5k(words: int, bits: int, writable: bool, expected: int):
     assert block_rams(Memory(name="m", words=words, bits=bits, writable=writable), UP5K) == expected
+
+
+@pytest.mark.parametrize(
+    ("gain", "leak", "expected"),
+    [
+        # A multiplier's port has 16 bits, signed: an unsigned factor needs one bit more than its value. Currents have 12 bits, potentials 24.
+        ((1 << 15) - 1, (1 << 15) - 1, 1 + 2),
+        (1 << 15, (1 << 15) - 1, 2 + 2),
+        ((1 << 15) - 1, 1 << 15, 1 + 4),
+        (1 << 15, 1 << 15, 2 + 4),
+        (-(1 << 15), (1 << 15) - 1, 1 + 2),
+        (-(1 << 15) - 1, (1 << 15) - 1, 2 + 2),
+        (1, (1 << 15) - 1, 0 + 2),
+    ],
+)
+def test_multipliers_of_a_lane_are_as_wide_as_its_signed_factors(gain: int, leak: int, expected: int):
+    network = integer_network()
+    connection = replace(network.connections[0], gain=np.full((1, 1), gain), gain_shift=np.zeros((1, 1), np.int64))
+    population = replace(network.populations[0], leak=np.full((1, 1), leak), leak_frac_bits=16)
+    network = replace(network, connections=(connection, network.connections[1]), populations=(population, network.populations[1]))
+    chip = ChipConfig(lanes=1)
+    assert multipliers(network, plan_connection(network, connection, chip.lanes), chip) == expected
