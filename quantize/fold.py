@@ -176,7 +176,11 @@ def layer_bits(network: FloatNetwork, weight_bits: Bits | Mapping[str, Bits]) ->
 
 def kept_bits(layer: FloatLayer) -> int:
     """Return the fewest bits that hold a layer's weights, which lie on a grid; a FoldError if they do not."""
-    bits = held_bits(layer.source_weights)
+    weights = layer.source_weights
+    if (layer.drive_scale < 0).any():
+        # A negative gain turns the lowest code into one that is too high.
+        weights = np.concatenate([weights, -weights], axis=1)
+    bits = held_bits(weights)
     if bits is None:
         factors = f", with the factors of {layer.norm.kind} in them," if (layer.source_weights != layer.weights).any() else ""
         raise FoldError(f"layer {layer.name!r} weights: keep; they{factors} lie on no grid that 8 bits hold, so weight_bits in 2..8 are needed")

@@ -6,7 +6,7 @@ Quantisation-aware training leaves such weights, rounded to float32: ``weight = 
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.fields import Int
+from spikefold.quantize.fields import Int, signed_range
 
 __all__ = ["grid_codes", "held", "held_bits", "whole"]
 
@@ -22,18 +22,20 @@ GRID_ROWS, GRID_FIRST, GRID_PRODUCTS = 256, 8, 1 << 19
 """The search takes so many channels at a time, first so many weights of each, and later ones in so many products."""
 
 
-def grid_codes(flat: Float, most: int) -> Int:
-    """Return for each row of ``flat``, magnitudes, the largest code on the coarsest grid that holds it; 0 if codes up to ``most`` do not.
+def grid_codes(flat: Float, bits: int) -> Int:
+    """Return for each row of ``flat`` the largest code, by magnitude, on the coarsest grid that holds it; 0 if none of ``bits`` bits does.
 
     The largest weight of a row is tried at every code. A few weights show that a code is wrong, unless most of them are 0.
     """
     if len(flat) > GRID_ROWS:
-        return np.concatenate([grid_codes(flat[first : first + GRID_ROWS], most) for first in range(0, len(flat), GRID_ROWS)])
-    peak, found = flat.max(1, initial=0.0), np.zeros(len(flat), np.int64)
-    rows, codes = (pairs.ravel() for pairs in np.meshgrid(np.flatnonzero(peak), np.arange(1, most + 1), indexing="ij"))
+        return np.concatenate([grid_codes(flat[first : first + GRID_ROWS], bits) for first in range(0, len(flat), GRID_ROWS)])
+    low, high = signed_range(bits)
+    peak, found = np.abs(flat).max(1, initial=0.0), np.zeros(len(flat), np.int64)
+    rows, codes = (pairs.ravel() for pairs in np.meshgrid(np.flatnonzero(peak), np.arange(1, 1 - low), indexing="ij"))
     begin, end = 0, GRID_FIRST
     while begin < flat.shape[1] and rows.size:
-        fits = whole(flat[rows, begin:end] / peak[rows, None] * codes[:, None]).all(1)
+        counts = flat[rows, begin:end] / peak[rows, None] * codes[:, None]
+        fits = (whole(counts) & (counts < high + 0.5)).all(1)
         rows, codes = rows[fits], codes[fits]
         begin, end = end, end + GRID_FIRST + GRID_PRODUCTS // max(1, rows.size)
     # From the finest grid to the coarsest, so that the coarsest stays.
@@ -49,15 +51,13 @@ def whole(counts: Float) -> npt.NDArray[np.bool_]:
 
 def held(weights: Float, steps: Float, bits: int) -> npt.NDArray[np.bool_]:
     """Return for each channel [out] whether its weights are :func:`whole` numbers of its step that ``bits`` bits hold."""
-    flat = np.abs(weights.reshape(len(weights), -1))
-    counts = flat / np.where(steps > 0, steps, 1.0)[:, None]
-    return np.asarray(whole(counts).all(1) & (np.rint(counts).max(1) <= (1 << (bits - 1)) - 1))
+    low, high = signed_range(bits)
+    counts = weights.reshape(len(weights), -1) / np.where(steps > 0, steps, 1.0)[:, None]
+    return np.asarray((whole(counts) & (counts > low - 0.5) & (counts < high + 0.5)).all(1))
 
 
 def held_bits(weights: Float) -> int | None:
     """Return the fewest bits, 2 to 8, that hold every channel's weights on a grid of its own; None if 8 do not."""
-    flat = np.abs(weights.reshape(len(weights), -1))
-    codes = grid_codes(flat, 127)
-    if ((codes == 0) & flat.any(1)).any():
-        return None
-    return max(2, int(codes.max()).bit_length() + 1)
+    flat = weights.reshape(len(weights), -1)
+    used = flat[flat.any(1)]
+    return next((bits for bits in range(2, 9) if (grid_codes(used, bits) > 0).all()), None)

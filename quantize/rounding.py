@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.fields import SHIFT_MAX, Int
+from spikefold.quantize.fields import SHIFT_MAX, Int, signed_range
 from spikefold.quantize.grids import grid_codes, held
 from spikefold.quantize.power_terms import nearest_terms
 
@@ -39,19 +39,19 @@ def weight_steps(weights: Float, bits: int) -> Float:
     on one for the whole layer; else each channel on its coarsest. The largest of other weights sets the step from 6 bits up.
     Below, clipping the few largest weights can cost less than it gains, so the step with the least squared error is taken.
     """
-    flat = np.abs(weights.reshape(len(weights), -1))
+    flat = weights.reshape(len(weights), -1)
     most = (1 << (bits - 1)) - 1
-    peak = flat.max(1)
+    peak = np.abs(flat).max(1)
     at_top = peak / most
     fits = held(flat, at_top, bits)
     if fits.all():
         return np.asarray(at_top)
-    (common,) = grid_codes(flat.reshape(1, -1), most)
+    (common,) = grid_codes(flat.reshape(1, -1), bits)
     if common:
         return np.full(len(flat), peak.max() / common)
-    steps = at_top if bits >= 6 else _nearest_steps(flat, most)
+    steps = at_top if bits >= 6 else _nearest_steps(np.abs(flat), most)
     codes = np.zeros(len(flat), np.int64)
-    codes[~fits] = grid_codes(flat[~fits], most)
+    codes[~fits] = grid_codes(flat[~fits], bits)
     return np.where(fits, at_top, np.where(codes > 0, peak / np.maximum(codes, 1), steps))
 
 
@@ -72,10 +72,11 @@ def _nearest_steps(flat: Float, most: int) -> Float:
 
 
 def integer_weights(weights: Float, steps: Float, bits: int) -> npt.NDArray[np.int8]:
-    """Return the weights in counts of their channel's step, symmetric in ``bits`` bits."""
-    most = (1 << (bits - 1)) - 1
-    counts = weights / steps.reshape(-1, *(1,) * (weights.ndim - 1))
-    return np.clip(np.rint(counts), -most, most).astype(np.int8)
+    """Return the weights in counts of their channel's step: symmetric in ``bits`` bits, but for a grid that has the lowest code."""
+    low, high = signed_range(bits)
+    column = (-1, *(1,) * (weights.ndim - 1))
+    least = np.where(held(weights, steps, bits), low, -high).reshape(column)
+    return np.clip(np.rint(weights / steps.reshape(column)), least, high).astype(np.int8)
 
 
 def weight_error(weights: Float, counts: npt.NDArray[np.int8], steps: Float) -> float:

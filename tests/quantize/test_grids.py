@@ -145,6 +145,26 @@ def test_keep_takes_the_fewest_bits_that_hold_a_grid() -> None:
         fold(mixed, weight_bits="hold")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_the_lowest_code_is_kept_unless_a_norm_turns_its_sign(bits: int) -> None:
+    """Quantisation to -8..7 may have -8 without 8."""
+    rng = np.random.default_rng(bits)
+    low = -(1 << (bits - 1))
+    codes = rng.integers(low, -low, (CHANNELS, INPUTS))
+    codes[:, :2] = low, -1
+    one = np.ones((1, CHANNELS))
+    for gamma, held_in in ((one, bits), (-one, bits + 1)):
+        norm = Norm(kind="bn", gamma=gamma, beta=0 * one, mean=0 * one, var=one, eps=0.0)
+        network = chain(dense("first", codes * 0.05, norm=norm))
+        if held_in <= 8:
+            result = fold(network, weight_bits="keep")
+            assert result.layers[0].weight_bits == held_in
+            assert np.array_equal(result.network.weights[0].tensor, codes * gamma[0, 0])
+        else:
+            with pytest.raises(FoldError, match=r"^layer 'first' weights: keep; they lie on no grid that 8 bits hold"):
+                fold(network, weight_bits="keep")
+
+
 def test_keep_names_the_factors_that_took_a_grid_away() -> None:
     rng = np.random.default_rng(3)
     _, weights = on_grid(rng, np.full(8, 0.05), 7)
