@@ -15,7 +15,7 @@ from spikefold.data.errors import FoldError, NetworkError
 from spikefold.quantize.fields import GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SPIKE_PAYLOAD_BITS, TIMESTEPS_MAX, Int, signed_range
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
 from spikefold.quantize.fold_options import FoldOptions
-from spikefold.quantize.fold_result import CountUnits, FoldResult, LayerReport
+from spikefold.quantize.fold_result import CHANNEL_LOST_MOST, CountUnits, FoldResult, LayerReport
 from spikefold.quantize.folded_layer import (
     Incoming,
     Source,
@@ -30,6 +30,7 @@ from spikefold.quantize.folded_layer import (
     store_shared,
     weighted,
 )
+from spikefold.quantize.grids import held_bits
 from spikefold.quantize.network import INPUT, Connection, Network, Readout, Weights
 from spikefold.quantize.population import Population
 from spikefold.quantize.power_terms import TERMS_MAX
@@ -47,6 +48,7 @@ GAIN_BITS = 12
 """On random layers 8 bits of gain triple the spike flips that 8-bit weights cause, 10 add a third, and beyond 12 nothing is gained."""
 WEIGHT_BITS = 8
 GRADED_BITS = 12
+Bits = int | Literal["keep"]
 GAIN_BITS_LEAST = 8
 """In form C the gains of the first timestep are the smallest; ``auto`` leaves them at least so many bits."""
 
@@ -76,7 +78,7 @@ def fold(
     network: FloatNetwork,
     *,
     form: Literal["auto", "B", "C"] = "auto",
-    weight_bits: int | Mapping[str, int] = 8,
+    weight_bits: Bits | Mapping[str, Bits] = 8,
     gain_bits: int = GAIN_BITS,
     gain_terms: int = 0,
     graded_bits: int = GRADED_BITS,
@@ -89,7 +91,8 @@ def fold(
     ``form`` says how the leak is kept: ``B`` in hardware, ``C`` in the schedules. ``auto`` takes B where the normalisation does not change over
     time (its gain folds into the weights, and no multiplier remains) and else C where its proven width is within
     ``potential_bits_limit``; otherwise B, at its proven width. With ``saturate_bits`` a potential that needs more clamps there instead.
-    ``weight_bits`` are for all layers, or for some by name and 8 for the others. With ``gain_terms`` of 1 or 2 every gain is a sum of at
+    ``weight_bits`` are for all layers, or for some by name and 8 for the others. ``keep`` takes the fewest that hold the weights of a layer,
+    which must lie on a grid. With ``gain_terms`` of 1 or 2 every gain is a sum of at
     most so many signed powers of two, which needs no multiplier; with 0 it is any integer. What ReLU neurons send takes ``graded_bits``.
     ``timesteps`` fewer than the network was trained with end it earlier, an early exit (Kim and Panda 2021): schedules are cut, and a
     readout's offset is that of the last timestep left.
@@ -99,7 +102,7 @@ def fold(
     if form not in ("auto", "B", "C"):
         raise FoldError(f"form: {form!r}; it must be auto, B or C")
     limits = {
-        **{f"weight_bits{f' of {name!r}' if name else ''}": (bits, 2, 8) for name, bits in _given(weight_bits).items()},
+        **{f"weight_bits{f' of {name!r}' if name else ''}": (bits, 2, 8) for name, bits in _given(weight_bits).items() if bits != "keep"},
         "gain_bits": (gain_bits, 2, 16),
         "gain_terms": (gain_terms, 0, TERMS_MAX),
         "graded_bits": (graded_bits, 2, GRADED_BITS_MAX),
@@ -145,24 +148,42 @@ def fold(
     return FoldResult(network=integer, layers=tuple(f.report for f in folded), units={f.report.name: f.units for f in folded})
 
 
-def _given(weight_bits: int | Mapping[str, int]) -> Mapping[str, int]:
+def _given(weight_bits: Bits | Mapping[str, Bits]) -> Mapping[str, Bits]:
     return weight_bits if isinstance(weight_bits, Mapping) else {"": weight_bits}
 
 
-def layer_bits(network: FloatNetwork, weight_bits: int | Mapping[str, int]) -> dict[str, int]:
-    """Return the bits of each layer's weights; a name that no layer has, or other bits for shared weights, is a FoldError."""
+def layer_bits(network: FloatNetwork, weight_bits: Bits | Mapping[str, Bits]) -> dict[str, int]:
+    """Return the bits of each layer's weights.
+
+    A name that no layer has, other bits for shared weights, and ``keep`` for weights on no grid are FoldErrors.
+    """
     given = _given(weight_bits)
     names = [layer.name for layer in network.layers]
     if unknown := sorted(set(given) - {"", *names}):
         raise FoldError(f"weight_bits of {unknown[0]!r}: there is no such layer; the layers are {', '.join(names)}")
-    bits = {name: given.get(name, given.get("", WEIGHT_BITS)) for name in names}
+    bits = dict[str, int]()
     for layer in network.layers:
+        asked = given.get(layer.name, given.get("", WEIGHT_BITS))
+        bits[layer.name] = kept_bits(layer) if asked == "keep" else asked
         if layer.shared:
             if layer.name in given and bits[layer.name] != bits[layer.shared]:
                 raise FoldError(
                     f"weight_bits of {layer.name!r}: {bits[layer.name]}; its weights are those of {layer.shared!r}, which have {bits[layer.shared]}"
                 )
             bits[layer.name] = bits[layer.shared]
+    return bits
+
+
+def kept_bits(layer: FloatLayer) -> int:
+    """Return the fewest bits that hold a layer's weights, which lie on a grid; a FoldError if they do not."""
+    weights = layer.source_weights
+    if (layer.drive_scale < 0).any():
+        # A negative gain turns the lowest code into one that is too high.
+        weights = np.concatenate([weights, -weights], axis=1)
+    bits = held_bits(weights)
+    if bits is None:
+        factors = f", with the factors of {layer.norm.kind} in them," if (layer.source_weights != layer.weights).any() else ""
+        raise FoldError(f"layer {layer.name!r} weights: keep; they{factors} lie on no grid that 8 bits hold, so weight_bits in 2..8 are needed")
     return bits
 
 
@@ -351,12 +372,17 @@ class _Folder:
         """Say what was made of a layer; its own weights come in by the first of the connections."""
         own = incoming[0].connection
         reference = float(np.abs(layer.threshold if layer.reset != "none" else stored.exact).max())
+        exact, counts = (weights.reshape(len(weights), -1) != 0 for weights in (stored.exact, stored.tensor))
+        lost, empty = exact & ~counts, ~counts.any(1)
         report = LayerReport(
             name=layer.name, form=schedules.form, reason=reason, weight_bits=options.weight_bits, current_bits=own.current_bits,
             gain_bits=max(bits_for(int(one.connection.gain.min()), int(one.connection.gain.max())) for one in incoming),
             unit_gain=own.unit_gain, leak_kind=leak.kind, potential_bits=population.potential_bits, proven_bits=proven, saturate=population.saturate,
             step=float(population.unit.max()) / reference if reference else 0.0, weight_error=weight_error(stored.exact, stored.tensor, stored.steps),
             gain_error=max(one.gain_error for one in incoming), leak_error=leak.error,
+            weights_lost=float(lost.sum() / max(1, exact.sum())), channels=len(counts),
+            channels_lost=int((lost.sum(1) > CHANNEL_LOST_MOST * exact.sum(1)).sum()), channels_empty=int(empty.sum()),
+            channels_emptied=int((empty & exact.any(1)).sum()), channels_without_gain=int((~empty & ~own.gain.any(0)).sum()),
         )  # fmt: skip
         for name in ("step", "weight_error", "gain_error", "leak_error"):
             check_finite(layer, name, np.array(getattr(report, name)), "a gamma, or weights, nearer to 1")

@@ -93,7 +93,7 @@ def weighted(
 ) -> Incoming:
     """Return the connection that applies a layer's weights; ``gain`` [T or 1, C] is in counts, None for ``2**exponent``."""
     if gain is None:
-        counts, shift, error = np.full((1, 1), 1 << exponent, np.int64), 0, 0.0
+        counts, shift, error = np.full((1, 1), 1 << exponent, np.int64), np.zeros((1, 1), np.int64), 0.0
     else:
         counts, shift, error = rounded_gain(target, gain, options)
     low, high = weighted_bounds(stored.tensor, layer.pool, source.least, source.most)
@@ -105,7 +105,7 @@ def weighted(
         )
     connection = Connection(
         source=source.name, target=target, kind=layer.kind, weights=stored.id, pool=layer.pool, stride=layer.stride, padding=layer.padding,
-        payload_bits=source.payload_bits, current_bits=current_bits, gain=collapse(counts), gain_shift=np.full((1, 1), shift),
+        payload_bits=source.payload_bits, current_bits=current_bits, gain=collapse(counts), gain_shift=collapse(shift),
     )  # fmt: skip
     return Incoming(connection=connection, low=low, high=high, gain_error=error)
 
@@ -115,12 +115,12 @@ def identity(target: str, source: Source, gain: Float, options: FoldOptions) -> 
     counts, shift, error = rounded_gain(target, gain, options)
     connection = Connection(
         source=source.name, target=target, kind="identity", weights="", payload_bits=source.payload_bits,
-        current_bits=bits_for(source.least, source.most), gain=collapse(counts), gain_shift=np.full((1, 1), shift),
+        current_bits=bits_for(source.least, source.most), gain=collapse(counts), gain_shift=collapse(shift),
     )  # fmt: skip
     return Incoming(connection=connection, low=np.array([source.least]), high=np.array([source.most]), gain_error=error)
 
 
-def rounded_gain(target: str, gain: Float, options: FoldOptions) -> tuple[Int, int, float]:
+def rounded_gain(target: str, gain: Float, options: FoldOptions) -> tuple[Int, Int, float]:
     """Return :func:`integer_gain` of what must fit the bits of gains; steps are chosen so that it does."""
     most, largest = (1 << (options.gain_bits - 1)) - 1, float(np.abs(gain).max())
     # Quotients of float64 may pass it by their own rounding.

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from spikefold.data.errors import FoldError
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer
 from spikefold.quantize.fold_options import FoldOptions
-from spikefold.quantize.rounding import LeakCode, integer_gain, weight_steps
+from spikefold.quantize.grids import held, whole
+from spikefold.quantize.rounding import LeakCode, one_shift, weight_steps
 
 __all__ = ["Steps", "check_steps", "choose_steps", "counted"]
 
@@ -53,10 +54,12 @@ def choose_steps(
 ) -> Steps:  # fmt: skip
     """Choose the steps of weights and potential; ``gain`` is None where it is already in the weights, or 1.
 
+    Weights on a grid that their bits hold keep it (:func:`~spikefold.quantize.rounding.weight_steps`).
     ``unit`` [C] is the step of weights that are in counts already. ``added`` [T or 1, C or 1] is what a payload of 1 adds that comes from an
     earlier layer: its gain, too, must fit the bits of gains.
     """
     steps = weight_steps(weights, options.weight_bits) if unit is None else unit
+    kept = unit is None and bool(held(weights, steps, options.weight_bits).all())
     finest = 0.0 if added is None else float(np.abs(added).max()) / _most(options)
     if layer.reset == "none":
         ones = np.ones((1, len(steps)))
@@ -88,7 +91,7 @@ def choose_steps(
         steps = np.where(steps > 0, np.maximum(steps, reference * 2.0**-16), reference / THRESHOLD_COUNTS)
         subtracted = np.broadcast_to(np.abs(layer.subtracted), steps.shape)
         counts = np.floor(subtracted / steps)
-        if layer.reset == "soft" and options.weight_bits >= 6:
+        if layer.reset == "soft" and options.weight_bits >= 6 and not kept:
             # A decrement that is a whole number of steps does not drift from spike to spike; the weights round to the new step.
             steps = np.where(counts >= SNAPPED_COUNTS, subtracted / np.maximum(counts, 1), steps)
     if finest > steps.min():
@@ -96,10 +99,27 @@ def choose_steps(
         return choose_steps(layer, weights, np.ones((1, len(steps))), leak, options, unit=unit, added=added)
     needed = max(UNIT_GAIN_COUNTS, STUCK_PART * leak.stuck)
     counts = reference / steps
+    if kept:
+        # Of exact weights, the rounding of leak and reset is all that remains.
+        exact = float(np.median(counts)) * _exact_part(layer, steps, leak, options.timesteps)
+        needed = max(needed, exact if exact <= THRESHOLD_COUNTS_MOST else THRESHOLD_COUNTS)
     exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), options.gain_bits)
     if finest:
         exponent = min(exponent, int(np.log2(steps.min() / finest)))
     return Steps(weight=steps, potential=steps / 2.0**exponent, gain=None, exponent=exponent)
+
+
+def _exact_part(layer: FloatLayer, steps: Float, leak: LeakCode, timesteps: int) -> float:
+    """Return the power of two that divides ``steps`` [C] so that they hold every potential exactly; infinity for none.
+
+    The weights are whole numbers of ``steps``.
+    """
+    if layer.neuron == "srm" or (layer.reset == "hard" and (layer.drive_shift.any() or layer.initial.any())):
+        return np.inf
+    resets = np.abs(layer.subtracted if layer.reset == "soft" else layer.load) / steps
+    bits = next((bits for bits in range(THRESHOLD_COUNTS_MOST.bit_length()) if whole(resets * 2.0**bits).all()), np.inf)
+    bits += (timesteps - 1) * {"none": 0, "shift": leak.shift, "multiply": leak.frac_bits}[leak.kind]
+    return 2.0**bits if bits < THRESHOLD_COUNTS_MOST else np.inf
 
 
 def _readout_steps(
@@ -119,7 +139,8 @@ def _readout_steps(
     # One step for all classes needs no multiplier; it is taken where every class keeps all but one bit of its weights, or five bits.
     if gain is None and used.max() / used.min() <= 2.0 ** max(1, weight_bits - 5):
         common = np.full(len(steps), weight_steps(weights.reshape(1, -1), weight_bits)[0])
-        if common[0] >= finest:
+        # Classes that lie on grids of their own keep them, and get gains.
+        if common[0] >= finest and (held(weights, common, weight_bits).all() or not held(weights, steps, weight_bits).all()):
             exponent = min(_exponent(needed, gain_bits), int(np.log2(common[0] / finest)) if finest else gain_bits)
             return Steps(weight=common, potential=common / 2.0**exponent, gain=None, exponent=exponent)
     largest = used.max()
@@ -143,7 +164,7 @@ def _stretch(gain: Float, direction: Literal[1, -1], options: FoldOptions) -> Fl
     for part in range(STRETCHES):
         factor = 2.0 ** (part / STRETCHES)
         wanted = gain * factor**direction
-        counts, shift, _ = integer_gain(wanted, options.gain_bits, options.gain_terms)
+        counts, shift = one_shift(wanted, options.gain_bits, options.gain_terms)
         error = ((counts / 2.0**shift - wanted) ** 2).sum(0) / np.where(squares > 0, squares * factor ** (2 * direction), 1.0)
         # A margin, so that rounding noise does not choose.
         better = error < least - 1e-9

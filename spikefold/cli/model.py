@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, examples, progress_bar, read_chip, show
+from spikefold.cli.output import PATH, Report, as_json, examples, note, progress_bar, read_chip, show
 from spikefold.data.errors import DataError
 from spikefold.data.files import MANIFEST, MODEL, RECIPE, check_output, write_text
 from spikefold.data.toml import read_toml
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
 __all__ = ["info", "quantize"]
 
 
-class LayerBits(click.ParamType[tuple[str, int]]):
-    """``8``, for all layers, or ``conv1=4``, for one: (layer or "", bits)."""
+class LayerBits(click.ParamType[tuple[str, int | Literal["keep"]]]):
+    """``8``, for all layers, or ``conv1=4``, for one; ``keep`` in the place of a number: (layer or "", bits)."""
 
     name = "bits"
 
-    def convert(self, value: str | tuple[str, int], param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+    def convert(
+        self, value: str | tuple[str, int | Literal["keep"]], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int | Literal["keep"]]:
         """Return the layer and its bits."""
         if isinstance(value, tuple):
             return value
         layer, equals, bits = value.rpartition("=")
-        if bits not in set("2345678") or (equals and not layer):
-            self.fail(f"{value!r} is neither a number in 2..8 nor LAYER=NUMBER", param, ctx)
-        return layer, int(bits)
+        if bits not in {*"2345678", "keep"} or (equals and not layer):
+            self.fail(f"{value!r} is neither a number in 2..8 or keep, nor LAYER= and one of these", param, ctx)
+        return layer, "keep" if bits == "keep" else int(bits)
 
 
 @click.command(
@@ -45,6 +47,7 @@ class LayerBits(click.ParamType[tuple[str, int]]):
         "quantize runs/digits --out net.safetensors",
         "quantize runs/digits --out net4.safetensors --weight-bits 4 --weight-bits readout=8 --form C",
         "quantize runs/digits --out shift.safetensors --gain-terms 1",
+        "quantize qat.safetensors --out kept.safetensors --weight-bits keep",
     )
 )
 @click.argument("run", type=PATH)
@@ -54,7 +57,8 @@ class LayerBits(click.ParamType[tuple[str, int]]):
     type=LayerBits(),
     multiple=True,
     metavar="BITS or LAYER=BITS",
-    help="Width of the synaptic weights of all layers, or of one; may be given several times. By default 8.",
+    help="Width of the synaptic weights of all layers, or of one; may be given several times. By default 8. With keep: the fewest "
+    "bits that hold weights which lie on a grid, as quantisation-aware training leaves them.",
 )
 @click.option("--gain-bits", type=click.IntRange(2, 16), help="Width of the gains. By default 12.")
 @click.option(
@@ -88,7 +92,7 @@ class LayerBits(click.ParamType[tuple[str, int]]):
 def quantize(
     run: Path,
     out: Path,
-    weight_bits: tuple[tuple[str, int], ...],
+    weight_bits: "tuple[tuple[str, int | Literal['keep']], ...]",
     gain_bits: int | None,
     gain_terms: int | None,
     form: Literal["auto", "B", "C"] | None,
@@ -134,16 +138,18 @@ def quantize(
             "source": str(run),
             "calibrated": calibrate,
             "layers": [asdict(layer) for layer in result.layers],
+            "warnings": list(result.warnings),
         }
     )
-    columns = ("layer", "form", "weight bits", "current bits", "gain", "leak", "potential bits", "weight error", "why this form")
+    columns = ("layer", "form", "weight bits", "current bits", "gain", "leak", "potential bits", "weight error", "became 0", "why this form")
     report.table(
         str(out),
         columns,
         [
             (
                 *(layer.name, layer.form, layer.weight_bits, layer.current_bits, "1" if layer.unit_gain else f"{layer.gain_bits} bits"),
-                *(layer.leak_kind, f"{layer.potential_bits}{', saturating' if layer.saturate else ''}", layer.weight_error, layer.reason),
+                *(layer.leak_kind, f"{layer.potential_bits}{', saturating' if layer.saturate else ''}", layer.weight_error),
+                *(f"{layer.weights_lost:.2%}", layer.reason),
             )
             for layer in result.layers
         ],
@@ -151,6 +157,8 @@ def quantize(
     # The network last: where it is, its report is too.
     write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
     network_file.save(result.network, out)
+    for warning in result.warnings:
+        note(f"warning: {warning}")
     show(report, json_only)
 
 
