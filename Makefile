@@ -2,7 +2,7 @@
 #   make demo         train, quantise, simulate, generate Verilog and compare all of it
 #   make test         the test suite; it installs what the tests need besides, other libraries among it
 #   make check        the test suite, formatting, lint, types and import rules
-#   make verify-deep  the long comparisons of the three executions
+#   make verify-deep  the long comparisons of the three executions, all mutations, and the tests that are too long for make test
 #   make bench        the throughput figures
 
 PYTHON ?= python3
@@ -28,6 +28,7 @@ check: setup-dev
 verify-deep: setup-dev
 	$(BIN)/python -m tests.equivalence.deep
 	$(BIN)/python -m tests.equivalence.mutate
+	$(BIN)/python -m pytest -n 2 -m deep
 
 bench: setup-dev
 	$(BIN)/python -m benchmarks.throughput

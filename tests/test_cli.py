@@ -142,6 +142,8 @@ from spikefold.cli import main
 main()
 """
 """Runs the command line in a Python that lacks some packages."""
+EACH_WITHOUT = WITHOUT.replace("main()\n", "for arguments in __import__('json').loads(sys.argv[1]):\n    main(arguments, standalone_mode=False)\n")
+"""The same for several verbs, one after another, given as JSON."""
 
 
 def test_help_needs_no_extra() -> None:
@@ -151,16 +153,18 @@ def test_help_needs_no_extra() -> None:
 
 
 def test_all_but_training_works_without_torch(files: Path, net: Path, build: Path, tmp_path: Path) -> None:
-    for arguments in (
+    verbs = (
         ("quantize", files / "float.safetensors", "--out", tmp_path / "n.safetensors"),
-        ("simulate", net, "--samples", "2", "--out", tmp_path / "sim"),
+        ("simulate", net, "--samples", "2", "--out", tmp_path / "simulated"),
         ("generate", net, "--out", tmp_path / "build"),
         ("verify", build, "--samples", "1"),
         ("info", net),
         ("info", files / "tiny.toml"),
-    ):
-        ended = python(WITHOUT, "torch", *arguments)
-        assert ended.returncode == 0, ended.stderr
+    )
+    ended = python(EACH_WITHOUT, "torch", json.dumps([list(map(str, arguments)) for arguments in verbs]))
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "n.safetensors").exists()
+    assert (tmp_path / "build" / "manifest.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The emitted Verilog in a simulator, against the simulated chip: values, cycles and arrivals."""
 
 import importlib
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ from spikefold.hw.stimulus import stimulus
 from spikefold.quantize.trace import Trace, compare, idle_steps
 from spikefold.sim.engine import Chip
 from tests.cases import CASES
+from tests.equivalence.mutate import RTL_CASES
 from tests.hw.builds import build, self_check
 from tests.random_networks import Case, random_case
 
 TIMED = {"spikes", "potentials", "scores", "arrivals", "results", "cycles"}
 VALUES = {"spikes", "potentials", "scores"}
-GROUP = 10
+GROUP = 9
 
 
 def expected(case: Case, gaps: Any = None) -> Trace:
@@ -57,10 +60,20 @@ def test_stalls_of_the_host_change_no_value(tmp_path: Path, seed: int, idle: flo
     assert {kind for kind, count in comparison.compared.items() if count} == VALUES
 
 
-@pytest.mark.parametrize("start", range(0, len(CASES), GROUP))
-def test_boundary_vectors_pass_their_own_bench(tmp_path: Path, start: int) -> None:
+def boundary_groups() -> Iterator[Any]:
+    """Yield the vectors that kill every kept mutation of the hardware, and then, for the long run, the others."""
+    for cases, marks in (
+        ([case for case in CASES if case.name in RTL_CASES], ()),
+        ([case for case in CASES if case.name not in RTL_CASES], pytest.mark.deep),
+    ):
+        for start in range(0, len(cases), GROUP):
+            yield pytest.param(cases[start : start + GROUP], marks=marks, id=cases[start].name)
+
+
+@pytest.mark.parametrize("group", boundary_groups())
+def test_boundary_vectors_pass_their_own_bench(tmp_path: Path, group: list[Case]) -> None:
     # The bench in the build compares spikes, potentials, scores, cycles and arrivals, and takes no Python.
-    for number, case in enumerate(CASES[start : start + GROUP]):
+    for number, case in enumerate(group):
         ran = self_check(build(case, tmp_path / str(number)))
         assert (ran.returncode, ran.stdout.split(":")[0]) == (0, "PASS"), f"{case.name}: {ran.stdout}"
 
@@ -70,9 +83,15 @@ def case() -> Case:
     return random_case(35, small=True)
 
 
+@pytest.fixture(scope="module")
+def built(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(case, tmp_path_factory.mktemp("built") / "build")
+
+
 @pytest.fixture
-def folder(case: Case, tmp_path: Path) -> Path:
-    return build(case, tmp_path / "build")
+def folder(built: Path, tmp_path: Path) -> Path:
+    """A build for each test to change."""
+    return shutil.copytree(built, tmp_path / "build")
 
 
 @pytest.fixture
