@@ -70,7 +70,7 @@ def boundary_groups() -> Iterator[Any]:
             yield pytest.param(cases[start : start + GROUP], marks=marks, id=cases[start].name)
 
 
-@pytest.mark.parametrize("group", boundary_groups())
+@pytest.mark.parametrize("group", list(boundary_groups()))
 def test_boundary_vectors_pass_their_own_bench(tmp_path: Path, group: list[Case]) -> None:
     # The bench in the build compares spikes, potentials, scores, cycles and arrivals, and takes no Python.
     for number, case in enumerate(group):
