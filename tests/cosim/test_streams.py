@@ -103,7 +103,7 @@ class Streams:
 
 
 def cuts(expected: Trace) -> list[tuple[int, int]]:
-    """Return the last (step, cycle) before a reset: before the first step, with full queues, in sweeps, between two scores, and anywhere."""
+    """Return the last (step, cycle) before a reset: before the first step, with events waiting, in sweeps, between scores, at a barrier, anywhere."""
     assert expected.timing is not None
     timing = expected.timing
     found = [(-1, 2), (-1, 4)]
@@ -112,6 +112,8 @@ def cuts(expected: Trace) -> list[tuple[int, int]]:
     found += [(int(step), int(cycle)) for step, cycle in timing.results[[0, 2], :2]]
     rng = np.random.default_rng(0)
     steps = rng.integers(0, len(timing.cycles), 3)
+    # The cycles in which the barrier sees a quiet chip, and starts the next step.
+    found += [(2, int(timing.cycles[2]) - before) for before in (3, 2)]
     return [*found, (2, 4), (4, 7), *((int(step), int(rng.integers(0, timing.cycles[step]))) for step in steps)]
 
 

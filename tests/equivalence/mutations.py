@@ -62,10 +62,11 @@ def rtl(name: str, tag: str, old: str, new: str, why: str, *, file: str = "hw/ne
     return Mutation(name=name, target="rtl", file=file, tag=tag, old=old, new=new, why=why, test=test, equivalent=equivalent)
 
 
-def unreset(name: str, file: str, signal: str, why: str) -> Mutation:
-    """A register that keeps its value through a reset."""
-    kept = f"{signal[:-1]}{'' if signal.endswith('(') or signal.endswith('()') else ', '}reset_less=True)"
-    return rtl(f"rtl-{name}-unreset", "reset", f"        {signal}\n", f"        {kept}\n", why, file=file, test=f"{STREAMS}::{RESETS}")
+def unreset(name: str, file: str, signal: str, why: str, *, equivalent: str | None = None) -> Mutation:
+    """A register, declared as ``signal``, that keeps its value through a reset."""
+    kept = signal.removesuffix(")") + ("reset_less=True)" if signal.endswith("()") else ", reset_less=True)")
+    old, new = (f"        {text}\n" for text in (signal, kept))
+    return rtl(f"rtl-{name}-unreset", "reset", old, new, why, file=file, test=f"{STREAMS}::{RESETS}", equivalent=equivalent)
 
 
 def other(name: str, tag: str, old: str, new: str, why: str, *, file: str, test: str) -> Mutation:
@@ -514,7 +515,14 @@ STREAM = (
     unreset("label", EMITTER, "label = Signal.like(out.label)", "classes are counted on from those sent before a reset"),
     unreset("level", MEMORY, "level = Signal(range(self.depth + 1))", "queues stay as full as they were"),
     unreset("head", MEMORY, "head = Signal(range(self.depth))", "queues are read from where they were"),
+    unreset("tail", MEMORY, "tail = Signal(range(self.depth))", "queues are written where they were"),
+    unreset("reading", ACCUMULATE, "reading = Signal()", "a weight of before a reset is added"),
     unreset("running", UPDATE, "running = Signal()", "a sweep goes on through a reset"),
+    unreset("quiet", CHIP, "quiet = Signal()", "a step begins before the currents are cleared"),
+    unreset("start", CHIP, "start = Signal()", "a step begins in spite of a reset"),
+    unreset("ticked", CHIP, "ticked = Signal()", "the tick of before a reset stays",
+            equivalent="the first step begins without a tick, and every step forgets it"),
+    unreset("filling", CORE, "filling = Signal()", "the banks stay swapped", equivalent="a reset clears both banks, and either may be filled first"),
     rtl("rtl-ready-follows-data", "stream", "self.s_axis_tready.eq(open_ & events.ready)",
         "self.s_axis_tready.eq(open_ & (events.ready | (beat.kind != EVENT)))", "ticks pass a full queue", file=CHIP, test=PROBES),
     rtl("rtl-valid-waits", "stream", "self.m_axis_tvalid.eq(output.valid)", "self.m_axis_tvalid.eq(output.valid & self.m_axis_tready)",
