@@ -86,9 +86,7 @@ def with_memory_folder(verilog: str) -> str:
     return verilog.replace("    .INIT(", "    .MEM(MEM),\n    .INIT(")
 
 
-def generate(
-    network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace, *, top: str = TOP
-) -> dict[str, object]:
+def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace, *, top: str = TOP) -> dict[str, object]:
     """Fill ``folder`` (which exists and is empty) with a build of ``network`` on ``chip``; return its manifest.
 
     ``events`` [N, T, C, H, W] and the trace ``expected`` of them (isolated, with potentials and timing) become the self-checking bench's vectors.

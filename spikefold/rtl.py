@@ -43,9 +43,7 @@ class Build:
     changed: tuple[str, ...]
 
 
-def generate(
-    network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1, top: str | None = None
-) -> dict[str, object]:
+def generate(network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1, top: str | None = None) -> dict[str, object]:
     """Fill the empty ``folder`` with the Verilog of ``network`` on ``chip``, and return its manifest; ``top`` names its modules.
 
     The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench. A network that does not fit

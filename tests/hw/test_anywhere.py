@@ -15,7 +15,7 @@ from spikefold.sim.engine import Chip
 from tests.hw.builds import build, run
 from tests.random_networks import Case, random_case
 
-BENCH = "iverilog -g2005 -Wall -s selfcheck -Pselfcheck.BUILD=\"a/\" -o bench.vvp a/rtl/alpha.v a/rtl/alpha_ram.v a/rtl/alpha_rom.v a/tb/selfcheck.v"
+BENCH = 'iverilog -g2005 -Wall -s selfcheck -Pselfcheck.BUILD="a/" -o bench.vvp a/rtl/alpha.v a/rtl/alpha_ram.v a/rtl/alpha_rom.v a/tb/selfcheck.v'
 SOURCES = "a/rtl/alpha.v a/rtl/alpha_ram.v a/rtl/alpha_rom.v b/rtl/beta.v b/rtl/beta_ram.v b/rtl/beta_rom.v"
 WEIGHTS = "traced.core_0.accumulate.weights.memory.words[0]"
 
@@ -68,7 +68,9 @@ def test_two_builds_stand_in_one_design(cases: dict[str, Case], design: Path) ->
     images = [design / name[0] / "mem" / "layer0_weights.hex" for name in cases]
     assert run(design, "vvp two.vvp").stdout.splitlines() == [image.read_text().split()[0] for image in images]
     with simulator_environment("verilator", design):
-        linted = run(design, "verilator --lint-only --timing -Wno-PINMISSING --top-module two two.v -F a/alpha.f -F b/beta.f a/tb/lint.vlt b/tb/lint.vlt")
+        linted = run(
+            design, "verilator --lint-only --timing -Wno-PINMISSING --top-module two two.v -F a/alpha.f -F b/beta.f a/tb/lint.vlt b/tb/lint.vlt"
+        )
     assert linted.returncode == 0, linted.stderr
 
 

@@ -106,10 +106,16 @@ def test_the_commands_of_the_page_are_the_ones_that_work(tmp_path: Path, monkeyp
     ("coding", "words"),
     [
         ({"coding": "direct"}, ["round((p - 0.25) / 0.5 * 2.0), at least -7 and at most 7", "The same events are sent in each of the 9 timesteps."]),
-        ({"coding": "ternary", "scale": 1.0}, ["payload = sign(x) if 2 r <= |x|, else 0", "x = (p - 0.25) / 0.5", "the key (3, number of the sample)"]),
+        (
+            {"coding": "ternary", "scale": 1.0},
+            ["payload = sign(x) if 2 r <= |x|, else 0", "x = (p - 0.25) / 0.5", "the key (3, number of the sample)"],
+        ),
         ({"coding": "poisson", "scale": 1.0}, ["payload = 1 if r < x, else 0", "Each of the 9 timesteps sends events of its own."]),
         ({"coding": "frames", "scale": 1.0, "mean": 0.0, "std": 1.0}, ["payload = min(count, 7)", "frame t of the recording"]),
-        ({"coding": "sequence", "shape": (2, 1, 5)}, ["/ 0.5 * 2.0), at least -7", "Timestep t sends the 5 elements from number 5 t on of every channel"]),
+        (
+            {"coding": "sequence", "shape": (2, 1, 5)},
+            ["/ 0.5 * 2.0), at least -7", "Timestep t sends the 5 elements from number 5 t on of every channel"],
+        ),
     ],
 )
 def test_the_page_says_in_words_and_a_formula_how_a_sample_becomes_events(coding: dict[str, Any], words: list[str]) -> None:
