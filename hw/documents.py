@@ -1,6 +1,6 @@
 """What a build says about itself: the page for whoever receives it, and the description that FuseSoC reads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import spikefold
 from spikefold.data.coding import InputCoding
@@ -21,8 +21,11 @@ PORTS = {
 }
 
 
-def readme(interface: Interface, cycles: Sequence[int]) -> str:
-    """Return the build's README.md: its files, ports, beats, and how each bench is run; ``cycles`` are those of the vectors' inferences."""
+def readme(interface: Interface, cycles: Sequence[int], untouched: Mapping[str, int]) -> str:
+    """Return the build's README.md: its files, ports, beats, and how each bench is run.
+
+    ``cycles`` are those of the vectors' inferences, and ``untouched`` how many words of each image the vectors do not touch.
+    """
     network, layers, top = interface.network, interface.layers, interface.top
     channels, height, width = network.input.shape
     ports = "".join(f"| `{p.name}` | {'in' if p.is_input else 'out'} | {p.width} | {PORTS[p.name]} |\n" for p in interface.streams)
@@ -90,7 +93,7 @@ and `spikes` the events that it sends. A host that offers a beat later than the 
 |---|---|---|
 {reach_rows(interface)}
 {len(cycles)} inferences are played by `tb/selfcheck.v`. Each takes {range_text(min(cycles), max(cycles))} cycles, from its first step
-to the end of its last idle step.
+to the end of its last idle step. {untouched_text(untouched)}
 
 ## Checks, in this folder
 
@@ -117,6 +120,14 @@ With this folder at `chips/{top}`:
 - Verilator reads the chip by `-F chips/{top}/{top}.f`
 - Yosys reads it by `read_verilog -defer chips/{top}/rtl/*.v`
 """
+
+
+def untouched_text(untouched: Mapping[str, int]) -> str:
+    """Return in words which images hold words that no vector touches."""
+    if not untouched:
+        return "Together they touch\nevery word of every image."
+    missed = ", ".join(f"{count:,} of `{name}`" for name, count in untouched.items())
+    return f"These words\nof the images are touched by none of them: {missed} (`manifest.json` has their numbers)."
 
 
 def coding_text(coding: InputCoding, timesteps: int) -> str:

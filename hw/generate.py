@@ -17,6 +17,7 @@ from spikefold.data.errors import ChipError, SpikefoldError
 from spikefold.data.files import write_text
 from spikefold.hw.chip import SpikingChip
 from spikefold.hw.core import Core
+from spikefold.hw.coverage import touched, untouched
 from spikefold.hw.documents import fusesoc_core, readme
 from spikefold.hw.interface import TOP, Interface
 from spikefold.hw.layer import LayerConfig
@@ -106,7 +107,8 @@ def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArr
     files[f"{top}.core"] = fusesoc_core(files, top)
     assert expected.timing is not None
     cycles = [int(c) for c in expected.timing.cycles.reshape(len(events), -1).sum(1)]
-    files["README.md"] = readme(interface, cycles)
+    missed = untouched(touched(interface, events, expected.spikes))
+    files["README.md"] = readme(interface, cycles, {name: len(words) for name, words in missed.items()})
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         write_text(folder / name, content)
@@ -124,7 +126,12 @@ def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArr
         },
         "layers": [describe(core) for core in spiking.traced.cores],
         "drain_steps": interface.depth,
-        "vectors": {"samples": len(events), "steps": played, "cycles_per_inference": {"least": min(cycles), "most": max(cycles)}},
+        "vectors": {
+            "samples": len(events),
+            "steps": played,
+            "cycles_per_inference": {"least": min(cycles), "most": max(cycles)},
+            "untouched_words": missed,
+        },
         "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted([*files, "network.safetensors"])},
     }
     write_text(folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
