@@ -107,9 +107,7 @@ def fitted(network: Network, chip: ChipConfig, device: Device) -> dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.fit", description="Synthesise, place and route a network's chip for a Lattice FPGA."
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description="Synthesise, place and route a network's chip for a Lattice FPGA.")
     parser.add_argument("network", nargs="?", type=Path, help="an integer network; by default the digits model that comes with the project, folded")
     parser.add_argument("--device", choices=DEVICES, default="up5k")
     parser.add_argument("--chip", type=Path, help="by default the chip of that device in examples/chips")

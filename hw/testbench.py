@@ -143,7 +143,8 @@ def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_c
     total = " + ".join(f"{name}_seen" for name, _, _, _ in checks)
     chip = instance(interface, '#(.MEM({BUILD, "mem/"})) ')
     wires = "".join(f"    {'reg' if p.is_input else 'wire'} {wide(p.width)}{p.name};\n" for p in interface.streams)
-    return f"""// A self-checking bench for any Verilog simulator. BUILD is the build folder, with a slash at its end; by default, the folder that the bench runs in.
+    return f"""// A self-checking bench for any Verilog simulator.
+// BUILD is the build folder, with a slash at its end; by default, it is the folder that the bench runs in.
 module selfcheck;
     parameter BUILD = "./";
     reg clk, rst;

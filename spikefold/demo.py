@@ -80,7 +80,7 @@ def demo(
         check = flow.compare_with_reference(network, chip, data, samples=samples, progress=progress)
     with timed("generate", seconds):
         (folder / "build").mkdir()
-        rtl.generate(network, chip, data, folder / "build", samples=1)
+        rtl.generate(network, chip, data, folder / "build")
     with timed("verify", seconds):
         verified = rtl.verify(folder / "build", data, samples=count, simulator=simulator, progress=progress)
     summary = {

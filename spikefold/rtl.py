@@ -14,7 +14,7 @@ from spikefold.data.datasets import Dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import MANIFEST
 from spikefold.data.shown import shown
-from spikefold.flow import Progress, comparison_table, events_of, inference_cycles, merge, sample_count, shifted
+from spikefold.flow import BATCH_BYTES, Progress, comparison_table, events_of, inference_cycles, merge, sample_count, shifted
 from spikefold.quantize import network_file, reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network import Network
@@ -29,6 +29,10 @@ SIMULATED = ("rtl", "mem", "tb")
 """The folders of a build whose files take part in a simulation."""
 RUN_CYCLES = {"icarus": 200_000, "verilator": 2_000_000}
 """Clock cycles in a run of the Verilog: enough to forget the compilation, few enough to see progress."""
+VECTOR_CANDIDATES = 64
+"""Samples, and as many of drawn events, among which the vectors of the self-checking bench are chosen."""
+VECTOR_TOUCHES = 4
+"""How often the vectors touch each word: a second and a third time show flipped bits that rounding hid at first."""
 RUN_SAMPLES_LEAST = 2
 """One inference behind another shows whether the chip starts afresh."""
 
@@ -44,19 +48,39 @@ class Build:
 
 
 def generate(
-    network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int = 1, top: str | None = None
+    network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int | None = None, top: str | None = None
 ) -> dict[str, object]:
     """Fill the empty ``folder`` with the Verilog of ``network`` on ``chip``, and return its manifest; ``top`` names its modules.
 
-    The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench. A network that does not fit
+    The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench; None chooses among samples and
+    drawn events what touches as many words of the memories as can be. A network that does not fit
     the chip, or that no core of this version runs, is a ChipError.
     """
     from spikefold.hw.generate import generate as write
     from spikefold.hw.interface import TOP
 
     place(network, chip)
-    events = events_of(network, data, range(samples))
+    events = chosen_events(network, chip, data) if samples is None else events_of(network, data, range(samples))
     return write(network, chip, folder, events, Chip(network, chip).run(events, potentials=True), top=top or TOP)
+
+
+def chosen_events(network: Network, chip: ChipConfig, data: Dataset) -> npt.NDArray[np.int8]:
+    """Return events [N, T, C, H, W] that touch every word of the chip's memories ``VECTOR_TOUCHES`` times, if the candidates do.
+
+    The candidates are the first samples of ``data`` and as many of payloads drawn from the whole range of the coding, sparse and dense.
+    """
+    from spikefold.hw.coverage import choose, touched
+    from spikefold.hw.interface import Interface
+
+    virtual = Chip(network, chip)
+    count = min(VECTOR_CANDIDATES, len(data.labels), max(1, BATCH_BYTES // (2 * virtual.estimate_bytes(1, timing=False))))
+    rng, low, high = np.random.default_rng(0), network.input.payload_min, network.input.payload_max
+    drawn = rng.integers(low, high, (count, network.timesteps, *network.input.shape), endpoint=True)
+    density = np.resize([0.1, 0.3, 1.0], count)[:, None, None, None, None]
+    drawn *= rng.random(drawn.shape) < density
+    events = np.concatenate([events_of(network, data, range(count)), drawn.astype(np.int8)])
+    spikes = virtual.run(events, timing=False).spikes
+    return events[choose(touched(Interface(network, chip), events, spikes), VECTOR_TOUCHES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

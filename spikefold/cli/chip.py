@@ -107,7 +107,7 @@ def simulation_report(result: "Simulation", out: Path) -> Report:
 )
 @click.argument("net", type=PATH)
 @chip_option
-@data_options("Samples, from the first, that become the vectors of the bench that checks itself; by default 1.")
+@data_options("Samples, from the first, that become the vectors of the bench that checks itself; by default those that touch most of the memories.")
 @click.option("--top", metavar="NAME", help="Name of the top module, with which the names of all modules begin; by default spikefold.")
 @click.option("--out", type=PATH, required=True, metavar="BUILD", help="A new folder for the Verilog, its memory files and the manifest.")
 @click.option("--force", is_flag=True, help="Replace the folder.")
@@ -127,7 +127,7 @@ def generate(
     network, chip = network_file.load(net), read_chip(chip_path)
     data = flow.data_for(network, data_name, split, data_dir)
     with new_folder(out, force=force) as folder:
-        rtl.generate(network, chip, data, folder, samples=samples or 1, top=top)
+        rtl.generate(network, chip, data, folder, samples=samples, top=top)
     show(describe_build(out), json_only)
 
 

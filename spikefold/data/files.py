@@ -1,11 +1,17 @@
-"""Files read whole and bounded; files and folders that are whole or not there: written beside the target, then renamed."""
+"""Files read whole and bounded; files and folders that are whole or not there: written beside the target, then renamed.
 
+A process holds a lock on what it writes under a temporary name. The system releases it when the process ends, however it ends: what carries such a
+name and can be locked was left by a process that was killed, and the next one that writes to the same folder removes it.
+"""
+
+import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from spikefold.data.errors import DataError, SpikefoldError
@@ -40,6 +46,11 @@ MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 """What a finished run, simulation or demo leaves."""
 
+TEMPORARY = re.compile(r"\.(?P<name>.+)\.spikefold-[a-z0-9_]{8}(?P<old>\.old)?", re.DOTALL)
+"""Temporary names beside a target of that name; ``old`` is what a new folder replaces."""
+NAME_BYTES_MAX = 200
+"""Longer names are cut in temporary ones: a file system takes 255 bytes."""
+
 
 def read_whole(path: Path, bytes_max: int) -> bytes:
     """Return what is in a regular file of at most ``bytes_max`` bytes.
@@ -73,19 +84,20 @@ def write_bytes(path: Path, content: bytes) -> None:
     if path.is_dir():
         raise SpikefoldError(f"{path}: it is a folder; a file's name is needed")
     with _refusals_of(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        _remove_leftovers(path.parent)
+        with _held(lambda: tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))) as (handle, temporary):
+            try:
+                with os.fdopen(handle, "wb", closefd=False) as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(handle)
+                umask = os.umask(0)
+                os.umask(umask)
+                temporary.chmod(0o666 & ~umask)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
 
 def write_text(path: Path, content: str) -> None:
@@ -129,8 +141,50 @@ def _refusals_of(path: Path) -> Iterator[None]:
 
 
 def _prefix(path: Path) -> str:
-    """Return how the temporary name beside ``path`` begins; cut, so that it may be as long as ``path`` where that is a full name."""
-    return f".{path.name[:40]}."
+    """Return how the temporary name beside ``path`` begins."""
+    name = path.name if len(os.fsencode(path.name)) <= NAME_BYTES_MAX else path.name[:40]
+    return f".{name}.spikefold-"
+
+
+@contextmanager
+def _held(make: Callable[[], tuple[int, str]]) -> Iterator[tuple[int, Path]]:
+    """Yield the descriptor and path of what ``make`` makes under a temporary name, locked until the block ends."""
+    while True:
+        handle, name = make()
+        try:
+            # A file system without locks has none for others either, so what is there stays.
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # Before it was locked, another process may have taken it for a leftover.
+            if os.path.exists(name):  # noqa: PTH110
+                yield handle, Path(name)
+                return
+        finally:
+            os.close(handle)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove from ``folder`` what killed processes left under temporary names; a folder that was being replaced gets its name back."""
+    names: list[str] = []
+    # A folder may take files and yet not show them.
+    with suppress(OSError):
+        names = os.listdir(folder)  # noqa: PTH208
+    for match in filter(None, map(TEMPORARY.fullmatch, names)):
+        path = folder / match[0]
+        # Of the two names of a running process, the lock is on the new folder's.
+        lock = path.with_name(path.name.removesuffix(".old")) if match["old"] else path
+        with suppress(OSError), ExitStack() as stack:
+            if lock.exists():
+                handle = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                stack.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            target = path.with_name(match["name"])
+            if match["old"] and not target.exists():
+                path.rename(target)
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def check_replaceable(path: Path) -> None:
@@ -151,26 +205,33 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     ours at its top, and never the current folder, the home folder or one around them. The old folder is removed when the new one has its name.
     """
     target = Path(os.path.realpath(path))
+    if target.parent.is_dir():
+        _remove_leftovers(target.parent)
     _check_target(path, target, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _refusals_of(path):
-        working = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
-    try:
-        yield working
-        umask = os.umask(0)
-        os.umask(umask)
-        working.chmod(0o777 & ~umask)
-        # Again: the name may have been taken in the meantime.
-        _check_target(path, target, force=force)
+
+    def make() -> tuple[int, str]:
         with _refusals_of(path):
-            _swap(working, target)
-    except BaseException as error:
-        shutil.rmtree(working, ignore_errors=True)
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        if isinstance(error, SpikefoldError | OSError) and str(working) in said:
-            # The name that was asked for; the temporary one says nothing.
-            raise SpikefoldError(said.replace(str(working), str(path))) from error
-        raise
+            name = tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target))
+            return os.open(name, os.O_RDONLY), name
+
+    with _held(make) as (_, working):
+        try:
+            yield working
+            umask = os.umask(0)
+            os.umask(umask)
+            working.chmod(0o777 & ~umask)
+            # Again: the name may have been taken in the meantime.
+            _check_target(path, target, force=force)
+            with _refusals_of(path):
+                _swap(working, target)
+        except BaseException as error:
+            shutil.rmtree(working, ignore_errors=True)
+            said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            if isinstance(error, SpikefoldError | OSError) and str(working) in said:
+                # The name that was asked for; the temporary one says nothing.
+                raise SpikefoldError(said.replace(str(working), str(path))) from error
+            raise
 
 
 def _check_target(path: Path, target: Path, *, force: bool) -> None:
@@ -194,7 +255,8 @@ def _swap(working: Path, target: Path) -> None:
     if not target.exists():
         working.rename(target)
         return
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{_prefix(target)}old."))
+    aside = working.with_name(f"{working.name}.old")
+    aside.mkdir()
     try:
         target.replace(aside)
         working.rename(target)

@@ -1,6 +1,9 @@
 """Files and folders that are replaced whole, and those that never are."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,48 @@ def test_an_interrupted_swap_leaves_the_old_folder(tmp_path: Path, monkeypatch: 
         fill(out, force=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (out / "summary.json").read_text() == "old"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from spikefold.data import files
+
+target = Path(sys.argv[1])
+if sys.argv[2] == "file":
+    os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+    files.write_bytes(target, b"half")
+elif sys.argv[2] == "swap":
+    Path.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
+with files.new_folder(target, force=True) as folder:
+    (folder / "summary.json").write_text("half")
+    if sys.argv[2] == "folder":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("moment", "left"), [("file", 1), ("folder", 1), ("swap", 2)])
+def test_what_a_killed_process_left_is_gone_after_the_next(tmp_path: Path, moment: str, left: int) -> None:
+    if moment == "swap":
+        old_folder(tmp_path / "out")
+    kept = {".out.settings", ".out.spikefold", ".spikefold-abcdefgh", "out.spikefold-abcdefgh"}
+    for name in kept:
+        (tmp_path / name).write_text("mine")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "out"), moment], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == len(kept) + left
+    fill(tmp_path / "other")
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"other"} | ({"out"} if moment == "swap" else set())
+    if moment == "swap":
+        assert (tmp_path / "out" / "summary.json").read_text() == "old"
+
+
+def test_what_a_running_process_writes_is_left_alone(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as folder:
+        fill(tmp_path / "other")
+        write_bytes(tmp_path / "file", b"new")
+        assert folder.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "other", "out"]
 
 
 def denied(*_: object, **__: object) -> None:

@@ -75,7 +75,7 @@ def test_the_verilog_has_the_declared_ports(seed: int) -> None:
 
 def test_the_page_gives_every_port_and_every_bit_of_a_beat() -> None:
     interface = Interface(GRADED.network, GRADED.chip)
-    text = readme(interface, [1234, 5678])
+    text = readme(interface, [1234, 5678], {"mem/a.hex": 5})
     for port in interface.streams:
         assert f"| `{port.name}` | {'in' if port.is_input else 'out'} | {port.width} |" in text
     for row in (
@@ -89,6 +89,7 @@ def test_the_page_gives_every_port_and_every_bit_of_a_beat() -> None:
         assert row in text
     assert f"sends {interface.depth} idle beats" in text
     assert "takes 1,234 to 5,678 cycles" in text
+    assert "touched by none of them: 5 of `mem/a.hex`" in text
 
 
 def test_the_commands_of_the_page_are_the_ones_that_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
