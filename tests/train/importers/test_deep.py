@@ -5,10 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("snntorch")
-pytest.importorskip("spikingjelly")
-pytest.importorskip("norse")
-pytest.importorskip("nir")
 from spikefold.train.importers import spikingjelly_parts
 from tests.train.importers import deep
 
