@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 
@@ -35,7 +36,6 @@ silent = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), snntorch.Leaky(beta=0.9,
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    pytest.importorskip("snntorch")
     path = tmp_path / "model.py"
     path.write_text(MODEL, encoding="utf-8")
     return path
@@ -106,7 +106,6 @@ NIR_RULES = ("--dt", "1e-4", "--reset", "hard", "--compare", "above")
 @pytest.fixture
 def hard(tmp_path: Path) -> Path:
     """A float network that NIR can carry, made by import."""
-    pytest.importorskip("snntorch")
     path = tmp_path / "hard.py"
     path.write_text(MODEL.replace("init_hidden", "reset_mechanism='zero', init_hidden"), encoding="utf-8")
     out = tmp_path / "hard.safetensors"
@@ -116,7 +115,6 @@ def hard(tmp_path: Path) -> Path:
 
 
 def test_export_and_back(hard: Path, tmp_path: Path) -> None:
-    pytest.importorskip("nir")
     graph, back = tmp_path / "net.nir", tmp_path / "back.safetensors"
     result = spikefold("export", hard, "--out", graph, "--json")
     assert result.exit_code == 0, result.output
@@ -138,7 +136,6 @@ def test_export_and_back(hard: Path, tmp_path: Path) -> None:
 
 
 def test_the_data_set_goes_round(hard: Path, tmp_path: Path) -> None:
-    pytest.importorskip("nir")
     named, graph, back = tmp_path / "named.safetensors", tmp_path / "net.nir", tmp_path / "back.safetensors"
     network = load_float(hard)
     save_float(replace(network, provenance=dict(network.provenance) | {"data": "digits"}), named)
@@ -152,7 +149,6 @@ def test_the_data_set_goes_round(hard: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_read_is_never_replaced(hard: Path, tmp_path: Path) -> None:
-    pytest.importorskip("nir")
     words = ("it is a file that is read here", "which is never replaced; choose another name")
     run, link, graph = tmp_path / "run", tmp_path / "link.nir", tmp_path / "net.json"
     run.mkdir()
@@ -175,8 +171,6 @@ def test_what_is_read_is_never_replaced(hard: Path, tmp_path: Path) -> None:
 
 
 def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("snntorch")
-    pytest.importorskip("nir")
     boxes = (Path(__file__).parents[1] / "docs" / "importing.md").read_text(encoding="utf-8").split("```\n")[1::2]
     monkeypatch.chdir(tmp_path)
     verbs = []
@@ -190,10 +184,11 @@ def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert result.exit_code == 0, f"{line}: {result.output}"
             verbs.append(line.split()[0])
     assert verbs == ["import", "quantize", "export", "import", "import"]
+    for name in ("hard.nir", "theirs.nir"):
+        assert len(nir.read(name).nodes) > 5, "others read the graphs of the page with their types checked"
 
 
 def test_a_graph_of_another_framework_needs_its_rules(tmp_path: Path) -> None:
-    nir = pytest.importorskip("nir")
     neurons = nir.LIF(tau=np.full(3, 2e-4), r=np.full(3, 2.0), v_leak=np.zeros(3), v_threshold=np.full(3, 0.5), v_reset=np.zeros(3))
     path, out = tmp_path / "g.nir", tmp_path / "net.safetensors"
     nir.write(path, nir.NIRGraph.from_list(nir.Affine(weight=np.ones((3, 4)), bias=np.zeros(3)), neurons))

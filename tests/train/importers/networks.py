@@ -21,12 +21,16 @@ BOUNDED = {"threshold": 0.6, "beta": 0.97}
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of module; ``neuron`` and ``norm`` make one of it, given a generator of numbers, channels and timesteps."""
+    """A kind of module; ``neuron`` and ``norm`` make one of it, given a generator of numbers, channels and timesteps.
+
+    ``quantise`` makes a layer of a convolution or a dense layer that multiplies with weights of few bits.
+    """
 
     name: str
     framework: str
     neuron: Callable[[Rng, int], nn.Module]
     norm: Callable[[int, int, int], nn.Module] | None = None
+    quantise: Callable[[Any, Rng], nn.Module] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,8 @@ def random_source(kind: Kind, seed: int) -> Source:
     trained(module, rng)
     if bounded:
         _bound(module, coding)
+    if kind.quantise is not None:
+        module.conv, module.dense = (kind.quantise(part, rng) for part in (module.conv, module.dense))
     return Source(module=module, coding=coding, timesteps=timesteps, forward=forward)
 
 
@@ -201,7 +207,48 @@ def norm(framework: str, name: str) -> Callable[[int, int, int], nn.Module]:
     return make
 
 
+def fake_quantised(*, each: bool) -> Callable[[Any, Rng], nn.Module]:
+    """Return what makes layers of torch's quantisation-aware training, with one scale or one for each channel."""
+
+    def make(layer: Any, rng: Rng) -> nn.Module:
+        from torch.ao import quantization
+        from torch.ao.nn import qat
+
+        half = 2 ** (int(rng.integers(2, 9)) - 1)
+        weight = quantization.FakeQuantize.with_args(
+            observer=quantization.PerChannelMinMaxObserver if each else quantization.MinMaxObserver, quant_min=-half, quant_max=half - 1,
+            dtype=torch.qint8, qscheme=torch.per_channel_symmetric if each else torch.per_tensor_symmetric,
+        )  # fmt: skip
+        layer.qconfig = quantization.QConfig(activation=nn.Identity, weight=weight)
+        made = {nn.Conv2d: qat.Conv2d, nn.Linear: qat.Linear}[type(layer)].from_float(layer)
+        made.weight_fake_quant(made.weight)
+        return made.apply(quantization.disable_observer)
+
+    return make
+
+
+def of_brevitas(*, each: bool) -> Callable[[Any, Rng], nn.Module]:
+    """Return what makes layers of brevitas, with one scale or one for each channel."""
+
+    def make(layer: Any, rng: Rng) -> nn.Module:
+        from brevitas import nn as brevitas
+        from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
+
+        bits = int(rng.integers(2, 9))
+        options = {"weight_quant": Int8WeightPerChannelFloat if each else Int8WeightPerTensorFloat, "weight_bit_width": bits}
+        if isinstance(layer, nn.Linear):
+            made = brevitas.QuantLinear(layer.in_features, layer.out_features, layer.bias is not None, **options)
+        else:
+            shape = (layer.in_channels, layer.out_channels, layer.kernel_size)
+            made = brevitas.QuantConv2d(*shape, padding=layer.padding, bias=layer.bias is not None, **options)
+        made.load_state_dict(layer.state_dict(), strict=False)
+        return made
+
+    return make
+
+
 LEAKY, LIF = snn(), jelly("LIFNode")
+QUANTISED = {"torch.ao.nn.qat": fake_quantised, "brevitas": of_brevitas}
 KINDS = tuple(
     Kind(name=f"{framework} {name}", framework=framework, neuron=neuron, norm=made)
     for framework, name, neuron, made in (
@@ -224,4 +271,8 @@ KINDS = tuple(
         ("spikingjelly", "TEBN", LIF, norm("spikingjelly", "TemporalEffectiveBatchNorm")),
         ("spikingjelly", "BNTT", LIF, norm("spikingjelly", "BatchNormThroughTime")),
     )
+) + tuple(
+    Kind(name=f"snntorch weights of {name}, {'per channel' if each else 'per layer'}", framework="snntorch", neuron=LEAKY, quantise=made(each=each))
+    for name, made in QUANTISED.items()
+    for each in (False, True)
 )

@@ -1,6 +1,7 @@
 """The networks of the examples, trained in snnTorch and SpikingJelly: imported over the whole test split, then folded, simulated and in Verilog."""
 
 import runpy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,13 @@ FRAMEWORKS = {"snntorch": 0.972, "spikingjelly": 0.969}
 
 
 def example(framework: str) -> dict[str, Any]:
-    pytest.importorskip(framework)
     return runpy.run_path(str(EXAMPLES / f"own_{framework}.py"))
 
 
-def imported(framework: str, samples: int | None) -> Imported:
+@cache
+def imported(framework: str) -> Imported:
     data, script = load_dataset("digits", "test"), example(framework)
-    count = len(data) if samples is None else samples
-    events = encode(data.images[:count], CODING, script["TIMESTEPS"], range(count))
+    events = encode(data.images[:], CODING, script["TIMESTEPS"], range(len(data)))
     return import_module(
         script["net"](), coding=CODING, timesteps=script["TIMESTEPS"], class_names=data.class_names, events=events, provenance={"data": "digits"}
     )
@@ -37,7 +37,7 @@ def imported(framework: str, samples: int | None) -> Imported:
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_every_spike_of_the_test_split(framework: str) -> None:
-    result = imported(framework, None)
+    result = imported(framework)
     assert result.compared == (368 * 8 * 384, 368 * 8 * 10)
     assert all(0.05 < rate < 0.5 for rate in result.rates)
     assert float_accuracy(result.network, load_dataset("digits", "test")) == pytest.approx(FRAMEWORKS[framework], abs=0.001)
@@ -47,7 +47,7 @@ def test_every_spike_of_the_test_split(framework: str) -> None:
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_folded_simulated_and_in_verilog(framework: str, tmp_path: Path) -> None:
-    network = fold(imported(framework, 2).network).network
+    network = fold(imported(framework).network).network
     chip, data = ChipConfig(), load_dataset("digits", "test")
     checked = flow.compare_with_reference(network, chip, data, samples=40)
     assert checked.comparison.equal, checked.comparison.first

@@ -9,14 +9,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
+from spikefold.train.importers import hdf5_child
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.hdf5_file import parse_hdf5
-
-h5py = pytest.importorskip("h5py")
-from spikefold.train.importers import hdf5_child  # noqa: E402
 
 SECRET = b"\x00\x00\x00\x00\x00\x00\xf0\x3f" * 4
 
