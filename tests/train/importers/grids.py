@@ -1,6 +1,6 @@
 """Networks trained with quantised weights: their spikes in float64 against those of the integers that they fold into.
 
-``python -m tests.train.importers.grids [--epochs 3] [--samples 368] [--only WORDS] [--out FILE]`` needs the extra ``peers``. It trains small
+``python -m tests.train.importers.grids [--epochs 3] [--samples 360] [--only WORDS] [--out FILE]`` needs the extra ``peers``. It trains small
 networks of snnTorch on the digits, with the weights quantised by torch (``torch.ao``) or brevitas, to 4 and 8 bits, with a scale for a
 tensor, for each channel, or a power of two. Each is imported, which holds every spike against the framework's in float64, folded with the
 bits that ``keep`` finds, and run by the reference. A spike that differs is a flip. Neurons without a leak that are reset to 0, and with a
@@ -212,13 +212,13 @@ def measure(case: Case, epochs: int, samples: int) -> Found:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.train.importers.grids", description="Hold quantised networks against their integers.")
     parser.add_argument("--epochs", type=int, default=3, help="how long each network is trained")
-    parser.add_argument("--samples", type=int, default=368, help="how many of the 368 samples of the test split are compared")
+    parser.add_argument("--samples", type=int, default=360, help="how many of the 360 samples of the test split are compared")
     parser.add_argument("--only", default="", help="cases whose name has these words, as in 'torch, 4 bits'")
     parser.add_argument("--out", type=Path, help="a JSON file for the result")
     options = parser.parse_args(arguments)
     cases = [case for case in CASES if options.only in str(case)]
-    if options.epochs < 0 or not 1 <= options.samples <= 368 or not cases:
-        parser.error("--epochs must be at least 0, --samples in 1..368, and --only the words of some case")
+    if options.epochs < 0 or not 1 <= options.samples <= 360 or not cases:
+        parser.error("--epochs must be at least 0, --samples in 1..360, and --only the words of some case")
     # Layers this small are slower in several threads.
     torch.set_num_threads(1)
     console = Console(width=None if sys.stdout.isatty() else 150)
