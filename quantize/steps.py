@@ -20,6 +20,8 @@ THRESHOLD_COUNTS = 512
 """Where a gain sets the step of the potential, a threshold is at least so many counts: drive and decrement round to 0.1 % of it."""
 THRESHOLD_COUNTS_MOST = 1 << 12
 """A finer step than this fraction of the threshold widens the potential and changes next to nothing."""
+FINEST, FINEST_KEPT = 2.0**-16, 2.0**-20
+"""The finest step of weights that is also that of the potential, in thresholds: the second one of weights that lie on a grid."""
 UNIT_GAIN_COUNTS = 4
 """Where the step of the weights is also that of the potential, a threshold's least counts (2 in every channel) before fraction bits
 are added: measured on random layers, coarser thresholds cost no spike flips beside those of the rounded weights."""
@@ -68,7 +70,6 @@ def choose_steps(
     reference = np.broadcast_to(np.abs(layer.threshold) * (np.sqrt(layer.norm.eps) if layer.norm.kind in LN_NORMS else 1.0), steps.shape)
     if gain is not None:
         largest = np.abs(gain).max(0)
-        step = np.where(steps > 0, steps, 1.0)
         # Without a threshold, weights and what is added say what is worth a count.
         alone = 1.0 if added is None or not added.any() else float(np.abs(added[added != 0]).min())
         potential = np.where(steps * largest > 0, steps * largest, alone)
@@ -79,8 +80,9 @@ def choose_steps(
         potential = np.maximum(np.maximum(potential, finest), steps * largest / _most(options))
         if options.gain_terms:
             # A channel's own constant costs nothing: the coarser step is the one whose gains lie nearest to powers of two.
-            potential = potential * _stretch(gain * step / potential, -1, options)
-        return Steps(weight=step, potential=potential, gain=gain * step / potential, exponent=0)
+            potential = potential * _stretch(gain * steps / potential, -1, options)
+        # Channels without weights need no gain.
+        return Steps(weight=counted(steps), potential=potential, gain=gain * steps / potential, exponent=0)
     if not reference.any():
         if finest > counted(steps).min():
             return choose_steps(layer, weights, np.ones((1, len(steps))), leak, options, unit=unit, added=added)
@@ -88,7 +90,8 @@ def choose_steps(
     reference = np.where(reference > 0, reference, reference[reference > 0].mean())
     if unit is None:
         # Weights that are next to nothing against the threshold must not set an absurdly fine step.
-        steps = np.where(steps > 0, np.maximum(steps, reference * 2.0**-16), reference / THRESHOLD_COUNTS)
+        floor = reference * (FINEST_KEPT if kept else FINEST)
+        steps = np.where(steps > 0, np.maximum(steps, floor), reference / THRESHOLD_COUNTS)
         subtracted = np.broadcast_to(np.abs(layer.subtracted), steps.shape)
         counts = np.floor(subtracted / steps)
         if layer.reset == "soft" and options.weight_bits >= 6 and not kept:

@@ -8,6 +8,7 @@ import numpy as np
 
 from spikefold.data.coding import InputCoding
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
+from tests.grids import on_grid
 
 __all__ = ["CELLS", "CODINGS", "NORMS", "TOPOLOGIES", "Cell", "random_events", "random_float_network"]
 
@@ -61,8 +62,12 @@ def random_norm(rng: Rng, kind: str, timesteps: int, channels: int, source: int)
     )
 
 
-def random_float_network(rng: Rng, cell: Cell, timesteps: int | None = None) -> FloatNetwork:
-    """Return a network of ``cell``: up to 4 layers and 9 timesteps."""
+def random_float_network(rng: Rng, cell: Cell, timesteps: int | None = None, scale: str = "") -> FloatNetwork:
+    """Return a network of ``cell``: up to 4 layers and 9 timesteps.
+
+    With a ``scale`` of :data:`tests.grids.SCALES` its weights are rounded to it, and some channels are odd; all else is drawn as without.
+    """
+    odd = rng.spawn(1)[0]
     timesteps = timesteps or int(rng.integers(2, 10))
     shape = (2, 1, 6) if cell.coding == "sequence" else (2, 4, 5)
     graded = cell.coding in ("direct", "sequence")
@@ -89,11 +94,13 @@ def random_float_network(rng: Rng, cell: Cell, timesteps: int | None = None) -> 
     for i, plan in enumerate(plans[cell.topology]):
         fan_in = channels * 9 * (0.2 if i == 0 or cell.neuron != "srm" else 1.0)
         weights = rng.normal(0.1, 1.2 / np.sqrt(fan_in), (width, channels, 3, 3))
+        weights = on_grid(odd, weights, scale) if scale else weights
         if "shared" in plan:
             weights = np.array(layers[1].weights)
         layers.append(_layer(rng, cell, f"layer{i}", weights, timesteps, channels, {"kind": "conv2d", "padding": 1} | plan, tau_s))
         channels, pixels = width, pixels if plan.get("pool", 1) == 1 else (shape[1] // 2) * (shape[2] // 2)
     dense = rng.normal(0, 0.6, (3, channels * pixels))
+    dense = on_grid(odd, dense, scale) if scale else dense
     plan = {"kind": "dense"} if readout == "spike_count" else {"kind": "dense", "reset": "none"}
     layers.append(_layer(rng, cell, "out", dense, timesteps, channels, plan, tau_s))
     return FloatNetwork(timesteps=timesteps, input=coding, layers=tuple(layers), readout=readout, class_names=tuple("abc"))

@@ -1,10 +1,13 @@
 """The fold's matrix: every kind of network, folded in float64 and in integers, and held against what it was made of.
 
-``python -m tests.equivalence.matrix [--networks 1000] [--integer 100] [--rtl 0] [--only WORDS] [--out FILE] [--markdown FILE]``. For each
+``python -m tests.equivalence.matrix [--networks 1000] [--integer 100] [--rtl 0] [--grids 20] [--only WORDS] [--out FILE]
+[--markdown FILE]``. For each
 cell (normalisation, neuron, reset, coding, topology) it evaluates ``--networks`` random float networks directly and folded (both forms),
 and counts spikes that differ; ``--integer`` of them are also folded to integers and run in reference and simulator, every spike and
 potential compared; and ``--rtl`` of those whose cells are run by the cores also as emitted Verilog. A network in which a potential comes
-within 1e-9 of its threshold is left out and counted: there float64's own rounding decides. It exits with 1 on any difference.
+within 1e-9 of its threshold is left out and counted: there float64's own rounding decides. Then come ``--grids`` networks whose weights lie on
+grids, with sparse, constant and dead channels: they too are run in reference and simulator, and their weights, which the fold must keep, are
+compared with the integers. It exits with 1 on any difference.
 """
 
 import argparse
@@ -28,11 +31,13 @@ from spikefold.quantize.float_evaluation import FloatTrace, evaluate
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.quantize.folded import evaluate_folded
+from spikefold.quantize.grids import held_bits
 from spikefold.quantize.network import Network
 from spikefold.quantize.placement import beyond_cores
 from spikefold.quantize.trace import compare
 from spikefold.sim.engine import Chip
 from tests.float_networks import CELLS, TOPOLOGIES, Cell, random_events, random_float_network
+from tests.grids import SCALES, moved_weights
 
 __all__ = ["Result", "check_cell", "main"]
 
@@ -57,13 +62,16 @@ class Result:
     rtl: int = 0
     rtl_differences: int = 0
     flips: int = 0
+    grids: int = 0
+    grid_weights: int = 0
+    moved_weights: int = 0
     refused: set[str] = field(default_factory=set)
     first: str = ""
 
     @property
     def equal(self) -> bool:
         """Whether nothing differed."""
-        return self.mismatches == self.differences == self.rtl_differences == 0
+        return self.mismatches == self.differences == self.rtl_differences == self.moved_weights == 0
 
     def to_dict(self) -> dict[str, object]:
         """Return the figures as JSON has them."""
@@ -71,10 +79,10 @@ class Result:
         return vars(self.cell) | figures | {"refused": sorted(self.refused)}
 
 
-def check_cell(cell: Cell, networks: int, *, integer: int, rtl: int, first: int = 0) -> Result:
+def check_cell(cell: Cell, networks: int, *, integer: int, rtl: int, first: int = 0, grids: int = 0) -> Result:
     """Check networks of ``cell``, from the seed ``first`` on: all in float64, the first ones also in integers and as Verilog.
 
-    The place of one with a tie is taken by the next.
+    The place of one with a tie is taken by the next. Then ``grids`` networks are checked whose weights the fold must keep.
     """
     result = Result(cell=cell)
     for seed in itertools.count(first):
@@ -103,7 +111,36 @@ def check_cell(cell: Cell, networks: int, *, integer: int, rtl: int, first: int 
                 result.first = f"{cell}, seed {seed}: form {form} gives {differ} other spikes"
         if result.networks <= integer:
             check_integers(result, network, events, direct, f"{cell}, seed {seed}", rtl=result.networks <= rtl)
+    for seed in range(first, first + grids):
+        check_grids(result, cell, seed)
     return result
+
+
+def check_grids(result: Result, cell: Cell, seed: int) -> None:
+    """Fold a network whose weights lie on grids, or on none in one of four; compare its weights, and reference and simulator."""
+    rng = np.random.default_rng([*str(cell).encode(), seed])
+    scale = SCALES[seed % len(SCALES)]
+    network = random_float_network(rng, cell, scale=scale)
+    events, name = random_events(rng, network), f"{cell}, seed {seed}, {scale}"
+    # The factors of a norm on the source's channels take a grid away.
+    held = {layer.name: held_bits(layer.source_weights) is not None for layer in network.layers}
+    try:
+        integer = fold(network, weight_bits={layer: "keep" for layer, on_one in held.items() if on_one}).network
+    except FoldError as error:
+        result.refused.add(str(error).partition(": ")[2])
+        return
+    result.grids += 1
+    stored = {c.target.removesuffix(".drive"): integer.weights_of(c).tensor for c in integer.connections if c.kind != "identity"}
+    for layer in network.layers:
+        if held[layer.name]:
+            moved = moved_weights(layer, stored[layer.name])
+            result.grid_weights += layer.weights.size
+            result.moved_weights += moved
+            result.first = result.first or (f"{name}: {moved} weights of {layer.name} left their grid" if moved else "")
+    comparison = compare(reference.run(integer, events, potentials=True), Chip(integer, CHIP).run(events, potentials=True, timing=False))
+    result.values += sum(comparison.compared.values())
+    result.differences += sum(comparison.differing.values())
+    result.first = result.first or (f"{name}: {comparison.first}" if comparison.first else "")
 
 
 def near_a_tie(network: FloatNetwork, trace: FloatTrace) -> bool:
@@ -177,7 +214,10 @@ def totals(results: Sequence[Result]) -> dict[str, int]:
     return {name: sum(getattr(r, name) for r in results) for name in COUNTS}
 
 
-COUNTS = ("networks", "folded", "ties", "spikes", "mismatches", "fired", "integer", "values", "differences", "rtl", "rtl_differences", "flips")
+COUNTS = (
+    "networks", "folded", "ties", "spikes", "mismatches", "fired", "integer", "values", "differences", "rtl", "rtl_differences", "flips",
+    "grids", "grid_weights", "moved_weights",
+)  # fmt: skip
 HEAD = ("normalisation", "neuron", "reset or refractory response", *TOPOLOGIES)
 
 
@@ -186,19 +226,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--networks", type=int, default=1000, help="random networks of each cell, in float64")
     parser.add_argument("--integer", type=int, default=100, help="how many of them also in integers, in reference and simulator")
     parser.add_argument("--rtl", type=int, default=0, help="how many of them also as Verilog, where the cores run them")
+    parser.add_argument("--grids", type=int, default=20, help="how many more networks have weights on grids, which the fold must keep")
     parser.add_argument("--only", default="", help="cells whose name has these words, as in 'bntt, lif, soft'")
     parser.add_argument("--seed", type=int, default=0, help="the first network's seed")
     parser.add_argument("--out", type=Path, help="a JSON file for all cells")
     parser.add_argument("--markdown", type=Path, help="a file for the table")
     options = parser.parse_args(arguments)
-    if min(options.integer, options.rtl, options.seed) < 0 or options.networks < 1:
+    if min(options.integer, options.rtl, options.grids, options.seed) < 0 or options.networks < 1:
         parser.error("--networks must be at least 1, the other numbers at least 0")
     cells = [cell for cell in CELLS if options.only in str(cell)]
     if not cells:
         parser.error(f"--only {options.only!r}: no cell has these words; one is {str(CELLS[0])!r}")
     console = Console(width=None if sys.stdout.isatty() else 200)
     results = [
-        check_cell(cell, options.networks, integer=options.integer, rtl=options.rtl, first=options.seed)
+        check_cell(cell, options.networks, integer=options.integer, rtl=options.rtl, first=options.seed, grids=options.grids)
         for cell in track(cells, description="cells", console=console, transient=True)
     ]
     table = Table(title=f"{len(cells)} cells; networks compared, over {len({cell.coding for cell in cells})} codings")
