@@ -88,7 +88,8 @@ def _list_report(table: str | None) -> Report:
 def compare(a: Path, b: Path, samples: int | None, data_dir: Path | None, json_only: bool) -> None:
     """Set two finished runs, A and B, side by side: the settings that differ, accuracies, firing rates, estimated energy, size.
 
-    A run that was not evaluated yet is. The test accuracy stands there where evaluate --final was run. Needs the extra 'train'.
+    A run without an evaluation of its own is evaluated here. Nothing is written. The test accuracy is there if evaluate --final was run.
+    Needs the extra 'train'.
     """
     from spikefold.train.compare import compare as run
     from spikefold.train.results import shown
