@@ -1,6 +1,8 @@
 """The reference against a scalar oracle written from the definition, and against what must not matter."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ from hypothesis import strategies as st
 
 from spikefold.data.errors import DataError
 from spikefold.quantize import reference
+from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
 from spikefold.quantize.trace import Trace, compare
 from tests import oracle
 from tests.cases import CASES
+from tests.float_networks import CELLS, Cell, random_events, random_float_network
 from tests.random_networks import BOUNDARIES, Case, boundary_statistics, firing_rates, random_case
 from tests.strategies import cases, rasters
 
@@ -38,6 +42,35 @@ def test_random_networks_are_as_the_oracle_has_them(data: st.DataObject):
     case = data.draw(cases(timesteps_max=8))
     assert_as_the_oracle(case.network, case.events)
     assert_as_the_oracle(case.network, data.draw(rasters(case.network)))
+
+
+ROOT = Path(__file__).parents[2]
+PLACES = ("quantize/reference.py", "docs/folding.md")
+REFUSED = {("psp-bn", "backres"), ("psp-bn-eq15", "backres"), ("psp-ln-eq15", "backres"), ("psp-ln", "residual"), ("psp-ln-eq15", "residual")}
+"""Normalisations and topologies that have no integers."""
+GRAPHS = [
+    cell
+    for cell in CELLS
+    if cell.coding in ("ternary", "direct")
+    and (cell.neuron == "srm" or (cell.topology in ("residual", "hybrid") and cell.norm in ("none", "bntt")))
+    and (cell.norm, cell.topology) not in REFUSED
+]
+
+
+@pytest.mark.parametrize("cell", GRAPHS, ids=str)
+def test_what_no_core_runs_is_as_the_oracle_has_it(cell: Cell):
+    """Spike response neurons, the root of PSP-LN, linear neurons and identities, which docs/folding.md gives line by line."""
+    rng = np.random.default_rng(4)
+    floats = random_float_network(rng, cell, timesteps=5)
+    assert_as_the_oracle(fold(floats).network, random_events(rng, floats, samples=1))
+
+
+def test_the_page_has_every_line_of_these_neurons_in_order():
+    written, page = (re.findall(r"\[((?:SRM|ROOT)\.\w+|LINEAR)\]", (ROOT / name).read_text(encoding="utf-8")) for name in PLACES)
+    assert sorted(set(page)) == sorted(set(written))
+    for kind in ("SRM", "ROOT"):
+        tags = [tag for tag in page if tag.startswith(kind)]
+        assert tags == sorted(tags)
 
 
 def test_the_boundary_vectors_meet_every_boundary():
