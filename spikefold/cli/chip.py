@@ -37,8 +37,8 @@ __all__ = ["generate", "simulate", "verify"]
 
 @click.command(
     epilog=examples(
-        "simulate net.safetensors --out sim",
-        "simulate net.safetensors --chip examples/chips/ecp5.toml --data digits --samples 100 --potentials --out sim",
+        "simulate net.safetensors --out digits-sim",
+        "simulate net.safetensors --chip examples/chips/ecp5.toml --data digits --samples 100 --potentials --out digits-ecp5",
     )
 )
 @click.argument("net", type=PATH)

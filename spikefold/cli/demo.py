@@ -27,7 +27,9 @@ __all__ = ["demo"]
 
 @click.command(
     epilog=examples(
-        "demo --out demo-out", "demo --run runs/fashion --out demo-fashion", "demo --data fashion-mnist --samples 100 --out demo-out --force"
+        "demo --out demo-out",
+        "demo --run examples/models/fashion_mnist --out demo-fashion",
+        "demo --data fashion-mnist --samples 100 --out demo-out --force",
     )
 )
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="A new folder for everything that the demo makes.")

@@ -33,8 +33,8 @@ COLUMNS = 10
 @click.command(
     epilog=examples(
         "drift runs/digits net.safetensors",
-        "drift runs/digits net.safetensors --samples 500 --out drift",
-        "drift model.safetensors net.safetensors --json",
+        "drift runs/digits net.safetensors --samples 360 --out drift-360",
+        "drift runs/digits/model.safetensors net.safetensors --json",
     )
 )
 @click.argument("run", type=PATH)

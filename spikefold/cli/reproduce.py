@@ -79,7 +79,7 @@ def _list_report(table: str | None) -> Report:
     return report
 
 
-@click.command(epilog=examples("compare runs/bn runs/bntt", "compare runs/vgg5 runs/vgg3x2 --samples 500 --json"))
+@click.command(epilog=examples("compare runs/digits examples/models/digits", "compare runs/digits examples/models/digits --samples 100 --json"))
 @click.argument("a", type=PATH)
 @click.argument("b", type=PATH)
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Evaluate both anew, on the first N samples that training held back.")

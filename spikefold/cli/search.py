@@ -17,9 +17,9 @@ SHOWN = 10
 
 @click.command(
     epilog=examples(
-        "search runs/digits --out found",
-        "search runs/fashion --out found --budget 1 --trials 100 --samples 2000",
-        "search runs/fashion --out found --budget 1 --trials 200 --samples 2000 --resume",
+        "search runs/digits --out found-digits",
+        "search examples/models/fashion_mnist --out found-fashion --budget 1 --trials 100 --samples 2000",
+        "search examples/models/fashion_mnist --out found-fashion --budget 1 --trials 200 --samples 2000 --resume",
     )
 )
 @click.argument("run", type=PATH)
