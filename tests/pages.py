@@ -15,7 +15,7 @@ import click
 from spikefold.cli import main
 from tests.cli import spikefold
 
-__all__ = ["PAGES", "ROOT", "code_blocks", "commands", "inline_commands", "run", "unknown_parts"]
+__all__ = ["PAGES", "ROOT", "as_program", "code_blocks", "commands", "inline_commands", "run", "status_of", "unknown_parts"]
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "benchmarks/README.md")

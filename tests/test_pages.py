@@ -42,9 +42,9 @@ SHORT = {
     "python -m tests.equivalence.matrix --markdown matrix.md": (
         "python -m tests.equivalence.matrix --markdown matrix.md --networks 1 --integer 1 --only 'bntt, lif, soft, ternary, plain'",
     ),
-    "python -m tests.train.importers.deep --networks 1000": ("python -m tests.train.importers.deep --networks 2 --kind 'IFNode'",),
+    "python -m tests.train.importers.deep --networks 1000": ("python -m tests.train.importers.deep --networks 2 --kind 'IFNode soft'",),
     'python -m tests.train.importers.deep --networks 1000 --kind "nir of"': (
-        "python -m tests.train.importers.deep --networks 2 --kind 'nir of snnTorch'",
+        "python -m tests.train.importers.deep --networks 2 --kind 'nir of snntorch'",
     ),
     "spikefold verify .": ("spikefold verify . --samples 1",),
 }
