@@ -321,6 +321,16 @@ def test_a_plot_replaces_nothing_unasked_and_the_run_never(run: Path, tmp_path: 
     assert "<svg" in out.read_text()
 
 
+def test_an_evaluation_that_cannot_be_kept_is_printed_all_the_same(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("evaluation.json"))
+    (copy / "evaluation.json").mkdir()
+    result = spikefold("evaluate", copy, "--json")
+    assert result.exit_code == 2
+    assert "evaluation.json: it is a folder" in result.stderr
+    assert json.loads(result.stdout)["samples"] == 144
+
+
 def test_compare_evaluates_nothing_where_a_run_is_missing(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -636,17 +646,6 @@ def test_too_little_memory_is_one_line(net: Path, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("spikefold.flow.simulate", hungry)
     ended_badly(spikefold("simulate", net, "--out", tmp_path / "x"), "out of memory")
-
-
-def test_the_readme_tells_the_truth(net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    code = readme.partition("```python\n")[2].partition("```")[0]
-    monkeypatch.chdir(net.parent)
-    exec(compile(code, "README.md", "exec"), {})
-    label, cycles = capsys.readouterr().out.split()
-    assert label in "0123456789"
-    assert int(cycles) > 0
-    assert all(f"`spikefold {verb} " in readme for verb in VERBS)
 
 
 def test_a_strict_run_allows_no_clamp(files: Path, net: Path, tmp_path: Path) -> None:

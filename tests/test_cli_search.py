@@ -84,7 +84,10 @@ def test_bad_arguments_end_in_one_line(found: tuple[Path, Result], tmp_path: Pat
 def test_the_missing_extra_is_named(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", WITHOUT, "optuna", "search", str(DIGITS), "--out", str(tmp_path / "out")]
     ended = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (2, "spikefold: optuna is not installed; pip install 'spikefold[search]'\n")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "spikefold: optuna is not installed; the extra 'search' brings it: in a clone, pip install -c constraints.txt -e '.[search]'\n",
+    )
     assert not (tmp_path / "out").exists()
 
 

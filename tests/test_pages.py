@@ -18,7 +18,6 @@ CLONE = (".ci", "Makefile", "benchmarks", "constraints.txt", "examples", "pyproj
 BUILD = "the README of a build"
 QUICK = "sed 's/^epochs = .*/epochs = 2/' examples/recipes/digits.toml > quick.toml"
 SHORT = {
-    # It would install everything anew.
     "make demo": ("make -n demo",),
     "make test": ("make -n test",),
     "spikefold train digits --out runs/digits": (QUICK, "spikefold train quick.toml --out runs/digits"),
@@ -49,8 +48,16 @@ SHORT = {
     "spikefold verify .": ("spikefold verify . --samples 1",),
 }
 """Commands that take long, and what the tests run in their place."""
-NEVER = {"make demo", "make test"}
-"""Those that not even the long run runs: they install, and start the tests again."""
+NEVER = {
+    # They install everything anew, and start the tests again.
+    "make demo",
+    "make test",
+    # Hours.
+    "python -m tests.equivalence.matrix --markdown matrix.md",
+    "python -m tests.train.importers.deep --networks 1000",
+    'python -m tests.train.importers.deep --networks 1000 --kind "nir of"',
+}
+"""Those that not even the long run runs as they are."""
 
 
 def text_of(page: str) -> str:

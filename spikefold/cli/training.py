@@ -104,11 +104,13 @@ def evaluate(run: Path, final: bool, samples: int | None, data_dir: Path | None,
         check_output(plot, force=force, inputs=[run / name for name in own])
     with progress_bar() as progress:
         evaluation = run_evaluation(run, final=final, samples=samples, data_dir=data_dir, progress=progress)
-    if samples is None:
-        keep_evaluation(evaluation, run)
     found = evaluation.to_dict()
     drawing = "" if plot is None else evaluation_svg(found)
-    show_and_write(_evaluation_report(str(run), found), json_only, plot, drawing, force=force)
+    try:
+        show_and_write(_evaluation_report(str(run), found), json_only, plot, drawing, force=force)
+    finally:
+        if samples is None:
+            keep_evaluation(evaluation, run)
 
 
 def _evaluation_report(title: str, found: dict[str, Any]) -> Report:
