@@ -166,7 +166,7 @@ Layer = tuple[list[Events], np.ndarray, int, list[int]]
 
 
 def run_layer(network: Network, index: int, streams: dict[str, list[Events]]) -> Layer:
-    """Run one layer over one sample; return what it sends, the potentials [T, C, H, W], clamps, and the operations of each connection."""
+    """Run one layer over one sample; return what it sends, potentials [T, C, H, W], clamps, and each connection's operations."""
     p, timesteps = network.populations[index], network.timesteps
     incoming = [(i, k) for i, k in enumerate(network.connections) if k.target == p.name]
     first = incoming[0][1]

@@ -1,4 +1,4 @@
-"""The commands and the code on the pages, read as a newcomer would: those in ``sh`` blocks in their order, and those that stand in a sentence."""
+"""The commands and the code on the pages: those in ``sh`` blocks, in their order, and those in sentences and cells."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def code_blocks(text: str, language: str) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    """Return the commands in the ``sh`` blocks of a page, in order and without their comments; a here-document belongs to its command."""
+    """Return the commands in the ``sh`` blocks of a page, in order, without comments and with their here-documents."""
     found = []
     for block in code_blocks(text, "sh"):
         lines = iter(block.splitlines())
@@ -51,7 +51,7 @@ def inline_commands(text: str) -> list[str]:
 
 
 def unknown_parts(command: str) -> list[str]:
-    """Return what a command names that is not there: a verb, a module, a target, an extra, or options of one of them."""
+    """Return what a command names that is not there: a verb, a module, a target, an extra, or an option."""
     words = [word.strip("[]") for word in shlex.split(command)]
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     if words[0] == "spikefold":
@@ -90,7 +90,10 @@ def as_program(folder: Path, *arguments: str) -> Iterator[None]:
 
 
 def run(command: str, folder: Path) -> None:
-    """Run a command of a page in ``folder``; a status other than 0 is an AssertionError. Python's own run in this process, which is cheaper."""
+    """Run a command of a page in ``folder``; a status other than 0 is an AssertionError.
+
+    Programs in Python run in this process, which is cheaper.
+    """
     first, *rest = command.split("\n")
     words = shlex.split(first)
     if words[:2] == ["python", "-"]:

@@ -1,4 +1,4 @@
-"""What is printed runs: every command and all Python code of the pages and of a build's README, from a folder that is empty but for the clone."""
+"""What is printed runs: every command and all code of the pages and of a build's README, from an empty folder of a clone."""
 
 import re
 import sys

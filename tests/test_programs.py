@@ -1,4 +1,4 @@
-"""Every program of benchmarks and tests that ``python -m`` starts is run once, on little, by these tests or by those that are named."""
+"""Every program of benchmarks and tests that ``python -m`` starts is run once, on little."""
 
 import re
 from pathlib import Path

@@ -108,7 +108,7 @@ def evaluate(
 
 
 def keep_evaluation(found: Evaluation, folder: Path) -> None:
-    """Write an evaluation on all samples of a split into the run's folder, as ``evaluation.json`` or ``evaluation_final.json``."""
+    """Write an evaluation into its run's folder, as ``evaluation.json`` or, of the test split, ``evaluation_final.json``."""
     write_text(folder / (FINAL_EVALUATION if found.split == "test" else EVALUATION), json.dumps(found.to_dict(), indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""How values are printed: those quoted in errors (on one line, without what a terminal would obey, not without end), and shares."""
+"""How values are printed: quoted in errors (one line, nothing that a terminal would obey, not without end), and shares."""
 
 __all__ = ["LENGTH_MAX", "percent", "shortened", "shown"]
 

@@ -23,7 +23,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_toml_text(path: Path) -> str:
-    """Return the text of a TOML file: a regular file of at most ``BYTES_MAX`` bytes of UTF-8; a byte order mark is passed over."""
+    """Return the text of a TOML file: a regular file of at most ``BYTES_MAX`` bytes of UTF-8.
+
+    A byte order mark is passed over.
+    """
     try:
         return read_whole(path, BYTES_MAX).decode("utf-8-sig")
     except OSError as error:

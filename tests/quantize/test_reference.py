@@ -55,7 +55,7 @@ GRAPHS = [
 
 @pytest.mark.parametrize("cell", GRAPHS, ids=str)
 def test_what_no_core_runs_is_as_the_oracle_has_it(cell: Cell):
-    """Spike response neurons, the root of PSP-LN, linear neurons and identities, which docs/folding.md gives line by line."""
+    """Spike response neurons, PSP-LN's root, linear neurons and identities: docs/folding.md has them line by line."""
     rng = np.random.default_rng(4)
     floats = random_float_network(rng, cell, timesteps=5)
     assert_as_the_oracle(fold(floats).network, random_events(rng, floats, samples=1))
