@@ -108,13 +108,13 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
     if trace.sops is None:
         raise SystemExit("error: the simulator counted no operations")
     for peer, other in peers.items():
-        check(f"{name} at {rate:.0%}, {peer}", trace, other.run(events))
+        check(f"{name} at {percent(rate, 0)}, {peer}", trace, other.run(events))
     of_layer = trace.sops.sum(0)
     operations, busiest = int(of_layer.sum()), int(of_layer.argmax())
     plan = chip.plans[busiest]
     walk = fan_out(plan, (events, *trace.spikes)[busiest])
     if walk() * plan.shape[0] != of_layer[busiest]:
-        raise SystemExit(f"error: {name} at {rate:.0%}: the fan-out alone walks another number of operations than {of_layer[busiest]}")
+        raise SystemExit(f"error: {name} at {percent(rate, 0)}: the fan-out alone walks another number of operations than {of_layer[busiest]}")
     alone = f"fan-out alone, busiest layer, runs of {plan.groups * plan.lanes}"
     executions: dict[str, Callable[[], object]] = {
         "simulator": lambda: chip.run(events, timing=False),

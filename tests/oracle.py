@@ -32,7 +32,7 @@ class Neuron:
     def clamp(self, value: int) -> int:
         if not self.population.saturate:
             return value
-        top = 2 ** (self.population.potential_bits - 1)
+        top: int = 2 ** (self.population.potential_bits - 1)
         if value > top - 1:
             self.clamps += 1
             return top - 1
@@ -111,7 +111,7 @@ def decayed(value: int, decay: int) -> int:
 
 def drive_of(k: Connection, t: int, c: int, current: int) -> int:
     """Divide by a power of two, rounding down, with half of it added first: round half up."""
-    divisor = 2 ** at(k.gain_shift, t, c)
+    divisor: int = 2 ** at(k.gain_shift, t, c)
     return (current * at(k.gain, t, c) + divisor // 2) // divisor
 
 
@@ -171,9 +171,11 @@ def run_layer(network: Network, index: int, streams: dict[str, list[Events]]) ->
     incoming = [(i, k) for i, k in enumerate(network.connections) if k.target == p.name]
     first = incoming[0][1]
     root = root_of(p.scale[0], first, network.source(first).shape, streams[first.source]) if p.scale else None
-    places = list(product(*map(range, p.shape)))
+    channels, height, width = p.shape
+    places = [(c, y, x) for c in range(channels) for y in range(height) for x in range(width)]
     neurons = {place: NEURONS[p.neuron](p, place[0], root) for place in places}
-    sent, kept, operations = [], np.empty((timesteps, *p.shape), np.int64), [0] * len(incoming)
+    sent: list[Events] = []
+    kept, operations = np.empty((timesteps, *p.shape), np.int64), [0] * len(incoming)
     for t in range(timesteps):
         drives = dict.fromkeys(places, 0)
         for number, (i, k) in enumerate(incoming):
