@@ -26,6 +26,7 @@ from benchmarks.kernels import add_rows, walk_layer
 from benchmarks.networks import LAYERS, build
 from benchmarks.peers import NumpyLoop, Result, TorchFolded
 from spikefold.data.files import write_text
+from spikefold.data.shown import percent
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.placement import CorePlan
 from spikefold.quantize.trace import Trace
@@ -107,13 +108,13 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
     if trace.sops is None:
         raise SystemExit("error: the simulator counted no operations")
     for peer, other in peers.items():
-        check(f"{name} at {rate:.0%}, {peer}", trace, other.run(events))
+        check(f"{name} at {percent(rate, 0)}, {peer}", trace, other.run(events))
     of_layer = trace.sops.sum(0)
     operations, busiest = int(of_layer.sum()), int(of_layer.argmax())
     plan = chip.plans[busiest]
     walk = fan_out(plan, (events, *trace.spikes)[busiest])
     if walk() * plan.shape[0] != of_layer[busiest]:
-        raise SystemExit(f"error: {name} at {rate:.0%}: the fan-out alone walks another number of operations than {of_layer[busiest]}")
+        raise SystemExit(f"error: {name} at {percent(rate, 0)}: the fan-out alone walks another number of operations than {of_layer[busiest]}")
     alone = f"fan-out alone, busiest layer, runs of {plan.groups * plan.lanes}"
     executions: dict[str, Callable[[], object]] = {
         "simulator": lambda: chip.run(events, timing=False),
@@ -149,9 +150,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description="Synaptic operations per second on one thread.")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write every time as JSON too")
     parser.add_argument("--repeats", type=int, default=15, metavar="N", help="runs of each execution (15)")
+    parser.add_argument("--network", nargs="+", choices=LAYERS, default=list(LAYERS), help="these networks alone")
+    parser.add_argument("--rate", nargs="+", type=float, default=list(RATES), metavar="SHARE", help="these rates alone (0.02 0.1 0.3)")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats {options.repeats}: it must be at least 1")
+    if not all(0 < rate <= 1 for rate in options.rate):
+        parser.error(f"--rate {options.rate}: each must be above 0 and at most 1")
     if options.out is not None and not options.out.parent.is_dir():
         parser.error(f"--out {options.out}: the folder {options.out.parent} does not exist")
     torch.set_num_threads(1)
@@ -161,14 +166,14 @@ def main() -> None:
         print("| network | rate | M operations | execution | median ms (min to max) | G operations/s | time / simulator's | of roofline |")
         print("|---|---|---|---|---|---|---|---|")
         rows: list[Row] = []
-        for name in LAYERS:
-            for rate in RATES:
+        for name in options.network:
+            for rate in options.rate:
                 for row in compare(name, rate, options.repeats):
                     rows.append(row)
                     times = f"{row['median_s'] * 1e3:.1f} ({row['min_s'] * 1e3:.1f} to {row['max_s'] * 1e3:.1f})"
                     print(
-                        f"| {name} | {rate:.0%} | {row['operations'] / 1e6:.1f} | {row['execution']} | {times} | "
-                        f"{row['operations_per_second'] / 1e9:.2f} | {row['times_simulator']:.2f} | {row['share_of_roofline']:.0%} |",
+                        f"| {name} | {percent(rate, 0)} | {row['operations'] / 1e6:.1f} | {row['execution']} | {times} | "
+                        f"{row['operations_per_second'] / 1e9:.2f} | {row['times_simulator']:.2f} | {percent(row['share_of_roofline'], 0)} |",
                         flush=True,
                     )
     if options.out is not None:

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from benchmarks.throughput import machine
 from benchmarks.training_networks import CASES, CONTESTANTS
 from spikefold.data.files import write_text
+from spikefold.data.shown import percent
 
 OURS, BARE = "spikefold", "layers-bntt"
 PEERS = [name for name, contestant in CONTESTANTS.items() if contestant.package]
@@ -103,8 +104,9 @@ def check(case: str, names: Sequence[str]) -> dict[str, dict[str, dict[str, floa
                     fail(f"{CONTESTANTS[name].name}, {case}, {dtype}, {what}: {difference:.3g} from the equations' (limit {limit:.3g})")
         own, ours = found[name]["own float32"], found[name]["ours float32"]
         print(
-            f"| {case} | {CONTESTANTS[name].name} | {own['rate']:.1%} | {own['spikes']:.2%} | {own['scores']:.1e} | {own['gradient']:.1e} | "
-            f"{ours['spikes']:.2%} |",
+            f"| {case} | {CONTESTANTS[name].name} | {percent(own['rate'], 1)} | {percent(own['spikes'])} | "
+            f"{own['scores']:.1e} | {own['gradient']:.1e} | "
+            f"{percent(ours['spikes'])} |",
             flush=True,
         )
     return found

@@ -63,7 +63,7 @@ def main(path: Path) -> float:
     exported = to_float_network(network, coding=coding, class_names=("horizontal", "vertical"), provenance={"example": "own_network"})
     save_float(exported, path)
     accuracy = float_accuracy(exported, bars(500, seed=2))
-    print(f"{path}: epoch {result.best.epoch}, accuracy {accuracy:.3f}")
+    print(f"{path}: epoch {result.best.epoch}, accuracy {100 * accuracy:.2f} %")
     return accuracy
 
 

@@ -81,7 +81,7 @@ def main() -> None:
     network = Net()
     accuracy = train(network)
     save_file(network.state_dict(), WEIGHTS)
-    print(f"{WEIGHTS}: accuracy {accuracy:.3f} on the test split")
+    print(f"{WEIGHTS}: accuracy {100 * accuracy:.2f} % on the test split")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from spikefold.data.shown import percent
 from spikefold.quantize.drift_report import DriftReport, LayerDrift, SpikeDrift
 from spikefold.quantize.fields import Int
 from spikefold.quantize.network import Network
@@ -66,13 +67,13 @@ def _box(colour: str) -> str:
 
 
 def _drift_words(report: DriftReport, layer: LayerDrift) -> str:
-    error = f"own potential error {layer.own_potential_error:.2%} of the {layer.error_unit}"
+    error = f"own potential error {percent(layer.own_potential_error)} of the {layer.error_unit}"
     if layer.spikes is None:
         return error
     each = report.samples * layer.neurons * report.timesteps
     first = layer.spikes.first_flip
     return (
-        f"{layer.spikes.flips.sum() / each:.3%} flip, {layer.spikes.own_flips.sum() / each:.3%} on its own"
+        f"{percent(layer.spikes.flips.sum() / each, 3)} flip, {percent(layer.spikes.own_flips.sum() / each, 3)} on its own"
         f"{'' if first is None else f', the first in t = {first}'}; {error}"
     )
 
@@ -82,7 +83,7 @@ def _flip_bars(spikes: SpikeDrift, neurons: int, top: float) -> list[str]:
     step = WIDTH / len(spikes.flips)
     most = max(int(spikes.flips.max()), int(spikes.own_flips.max()))
     parts = [
-        f'<text x="{LEFT - 6}" y="{top + 10}" text-anchor="end">{most / neurons:.2%}</text>',
+        f'<text x="{LEFT - 6}" y="{top + 10}" text-anchor="end">{percent(most / neurons)}</text>',
         f'<text x="{LEFT - 6}" y="{top + HEIGHT}" text-anchor="end">0</text>',
     ]
     for flips, colour, wide in ((spikes.flips, LIGHT, 0.8), (spikes.own_flips, DARK, 0.4)):

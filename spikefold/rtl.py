@@ -153,7 +153,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return what is in a build's manifest."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; is {folder} a build?") from error
     except (ValueError, RecursionError) as error:

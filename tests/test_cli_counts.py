@@ -12,6 +12,7 @@ from spikefold.cli.counts import count_tables
 from spikefold.cli.output import show
 from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import DATASETS, load_dataset
+from spikefold.data.shown import percent
 from spikefold.quantize import network_file
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.counts import count
@@ -57,6 +58,8 @@ def test_count_prints_tables_and_the_same_as_json(net: Path, tmp_path: Path) -> 
         assert words in result.stdout
     document = json.loads((tmp_path / "counts.json").read_text(encoding="utf-8"))
     assert json.loads(spikefold("count", net, "--samples", "20", "--json").stdout) == document
+    for share in (document["accuracy"], document["neurobench"]["ConnectionSparsity"], document["layers"][1]["neurobench"]["ActivationSparsity"]):
+        assert percent(share) in result.stdout
     data = load_dataset("digits", "test")
     counted = count(digits(), [flow.events_of(digits(), data, range(20))])
     assert document == {"data": "digits", "split": "test", "accuracy": counted.accuracy(data.labels[:20]), **counted.to_dict()}

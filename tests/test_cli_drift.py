@@ -10,6 +10,7 @@ import pytest
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import load_dataset
+from spikefold.data.shown import percent
 from spikefold.flow import events_of
 from spikefold.quantize import network_file
 from spikefold.quantize.drift import drift
@@ -56,6 +57,8 @@ def test_drift_prints_tables_and_leaves_json_and_a_picture(run: Path, tmp_path: 
         assert words in result.stdout
     assert sorted(path.name for path in out.iterdir()) == ["drift.json", "drift.svg"]
     document = json.loads((out / "drift.json").read_text(encoding="utf-8"))
+    for key in ("float_accuracy", "integer_accuracy", "agreement"):
+        assert percent(document[key]) in result.stdout
     printed = spikefold("drift", run / "model.safetensors", run / "net.safetensors", "--samples", "20", "--json")
     assert json.loads(printed.stdout) == document
     data = load_dataset("digits", "test")

@@ -1,14 +1,18 @@
 """The verbs reproduce and compare: what they print and leave, and their one-line errors."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from spikefold.data.shown import percent
 from spikefold.train.tables import list_tables
 from tests.cli import ended_badly, spikefold
 from tests.train.paper_tables import write_table
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Result]:
 def test_reproduce_prints_rows_and_what_they_rest_on(done: tuple[Path, Path, Result]) -> None:
     table, out, result = done
     document = json.loads((out / "results.json").read_text())
-    accuracies = [f"{row['figures']['test_accuracy']:.2%}" for row in document["rows"]]
+    accuracies = [percent(row["figures"]["test_accuracy"]) for row in document["rows"]]
     # A line for each row as soon as it is known, for a log.
     assert result.stderr.splitlines() == [f"BNTT: test accuracy {accuracies[0]}", f"None at all: test accuracy {accuracies[1]}"]
     for words in ("SCALED DOWN", "Nobody 1999, table 7", "paper: test accuracy", "90.5 %", *accuracies, "torch", "firing rates"):
@@ -84,3 +88,20 @@ def test_compare_prints_both_sides(done: tuple[Path, Path, Result]) -> None:
     assert found["figures"]["validation_samples"] == [20, 20]
     shown = spikefold("compare", a, b).stdout
     assert all(words in shown for words in ("norm.kind", "bntt", "validation accuracy", "efficiency int32", "model bytes", "dense1: "))
+
+
+def test_compare_reads_any_finished_run_and_writes_nothing(done: tuple[Path, Path, Result], tmp_path: Path) -> None:
+    _, out, _ = done
+    # The oldest of the models that come along: its summary has no word for the model's file.
+    old = tmp_path / "digits"
+    shutil.copytree(EXAMPLES / "models" / "digits", old)
+    before = {path: path.read_bytes() for folder in (old, out) for path in folder.rglob("*") if path.is_file()}
+    result = spikefold("compare", out / "bntt", old, "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)["figures"]
+    assert figures["model_bytes"] == [(folder / "model.safetensors").stat().st_size for folder in (out / "bntt", old)]
+    assert {path: path.read_bytes() for folder in (old, out) for path in folder.rglob("*") if path.is_file()} == before
+    (old / "summary.json").write_text("{}")
+    ended_badly(spikefold("compare", old, old), "summary.json: it has no 'training_seconds', which compare needs")
+    (old / "summary.json").write_text("[]")
+    ended_badly(spikefold("compare", old, old), "summary.json: it must hold an object")

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import Result
 
+from spikefold.data.shown import percent
 from tests.cli import ended_badly, spikefold
 from tests.test_cli import WITHOUT
 from tests.test_search import made_run, uneven
@@ -32,7 +33,7 @@ def test_search_prints_tables_and_fills_the_folder(found: tuple[Path, Result]) -
     assert result.stderr == ""
     for words in ("digits, 40 samples that training held back", "5, 5 of them different; TPE", "0.5 points", "hidden", "28,416 bits", "points lost"):
         assert words in result.stdout
-    assert f"{summary['chosen']['accuracy']:.2%}" in result.stdout
+    assert percent(summary["chosen"]["accuracy"]) in result.stdout
     assert sorted(path.name for path in out.iterdir()) == ["network.safetensors", "summary.json", "trials.jsonl", "trials.svg"]
     again = spikefold("search", DIGITS, "--out", out, *FEW, "--resume", "--json")
     assert (again.exit_code, again.stderr, json.loads(again.stdout)) == (0, "", summary)
@@ -83,7 +84,10 @@ def test_bad_arguments_end_in_one_line(found: tuple[Path, Result], tmp_path: Pat
 def test_the_missing_extra_is_named(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", WITHOUT, "optuna", "search", str(DIGITS), "--out", str(tmp_path / "out")]
     ended = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (2, "spikefold: optuna is not installed; pip install 'spikefold[search]'\n")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "spikefold: optuna is not installed; the extra 'search' brings it: in a clone, pip install -c constraints.txt -e '.[search]'\n",
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spikefold.data.files import EVALUATION, FINAL_EVALUATION, RECIPE, SUMMARY
+from spikefold.data.files import EVALUATION, FINAL_EVALUATION, MODEL, RECIPE, SUMMARY, WEIGHTS
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.evaluation import evaluate
 from spikefold.train.notation import print_architecture
@@ -23,8 +23,8 @@ def compare(
 ) -> Document:
     """Return the settings that differ between two finished runs and the figures of both, as ``[a, b]``.
 
-    The figures come from the runs' ``evaluation.json``, which is made where it is not there; with ``samples``, from the first held-back
-    samples, anew. The test accuracy is None where the test split was not read, and the early exit where there is no BNTT.
+    The figures come from the runs' ``evaluation.json``. A run without one is evaluated here, and so are both with ``samples``, on the first
+    held-back ones. Nothing is written. The test accuracy is None if the test split was not read, the early exit if there is no BNTT.
     """
     for folder in (a, b):
         # Of both, before the first is evaluated.
@@ -46,12 +46,13 @@ class _Run:
     """What is known of one run."""
 
     def __init__(self, folder: Path, samples: int | None, data_dir: Path | None, progress: Callable[[str, int, int], None] | None) -> None:
-        summary = _read(folder / SUMMARY)
+        summary = _read(folder / SUMMARY, "training_seconds")
         if samples is None and (folder / EVALUATION).is_file():
-            found = _read(folder / EVALUATION)
+            found = _read(folder / EVALUATION, "samples", "accuracy", "early_exit", "measures")
         else:
             found = evaluate(folder, samples=samples, data_dir=data_dir, progress=progress).to_dict()
-        final = _read(folder / FINAL_EVALUATION) if (folder / FINAL_EVALUATION).is_file() else None
+        final = _read(folder / FINAL_EVALUATION, "accuracy") if (folder / FINAL_EVALUATION).is_file() else None
+        model = folder / (MODEL if (folder / MODEL).is_file() else WEIGHTS)
         measures, leaving = found["measures"], found["early_exit"]
         self.settings = _settings(load_recipe(folder / RECIPE))
         self.rates = [{"layer": n["name"], "run": n["run"], "rate": n["firing_rate"]} for n in measures["neurons"]]
@@ -67,7 +68,7 @@ class _Run:
             "spikes": measures["spikes"],
             "parameters": measures["parameters"]["unique"],
             "compression": measures["parameters"]["compression"],
-            "model_bytes": (folder / str(summary["model"])).stat().st_size,
+            "model_bytes": model.stat().st_size,
             "seconds": summary["training_seconds"],
         }
         for estimate in measures["energy"]:
@@ -75,11 +76,17 @@ class _Run:
             self.figures |= {f"energy_{name}_pj": estimate["estimated_snn_pj"], f"efficiency_{name}": estimate["efficiency"]}
 
 
-def _read(path: Path) -> Document:
+def _read(path: Path, *keys: str) -> Document:
+    """Return the object in a file of the run, which must have the ``keys``."""
     try:
-        content: Document = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise TrainError(f"{path}: not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise TrainError(f"{path}: it must hold an object")
+    for key in keys:
+        if key not in content:
+            raise TrainError(f"{path}: it has no {key!r}, which compare needs")
     return content
 
 

@@ -25,7 +25,7 @@ from spikefold.train.run import enough_memory, load_data
 from spikefold.train.store import load_run
 from spikefold.train.training import inputs, repeatable, split
 
-__all__ = ["EarlyExit", "Evaluation", "evaluate", "evaluate_network"]
+__all__ = ["EarlyExit", "Evaluation", "evaluate", "evaluate_network", "keep_evaluation"]
 
 Int = npt.NDArray[np.int64]
 BATCH = 100
@@ -94,8 +94,7 @@ def evaluate(
     """Evaluate the network of a finished run, in float64.
 
     On the samples of the training split that its training held back, or, with ``final``, on the test split, which nothing else in
-    training reads; the first ``samples`` of either (None: all). What is said of all samples also goes into the folder, as
-    ``evaluation.json`` or ``evaluation_final.json``.
+    training reads; the first ``samples`` of either (None: all). Nothing is written: see :func:`keep_evaluation`.
     """
     recipe, module = load_run(folder)
     if recipe.quantize is not None:
@@ -105,10 +104,12 @@ def evaluate(
     if samples is not None and not 1 <= samples <= len(chosen):
         raise TrainError(f"samples: {samples}; there are {len(chosen)}, and at least 1 is needed")
     with enough_memory(str(folder)), repeatable(recipe.seed, recipe.train.threads):
-        found = evaluate_network(module, data, recipe.input, chosen[:samples], split="test" if final else "validation", progress=progress)
-    if samples is None:
-        write_text(folder / (FINAL_EVALUATION if final else EVALUATION), json.dumps(found.to_dict(), indent=2) + "\n")
-    return found
+        return evaluate_network(module, data, recipe.input, chosen[:samples], split="test" if final else "validation", progress=progress)
+
+
+def keep_evaluation(found: Evaluation, folder: Path) -> None:
+    """Write an evaluation into its run's folder, as ``evaluation.json`` or, of the test split, ``evaluation_final.json``."""
+    write_text(folder / (FINAL_EVALUATION if found.split == "test" else EVALUATION), json.dumps(found.to_dict(), indent=2) + "\n")
 
 
 def evaluate_network(

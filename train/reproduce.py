@@ -17,7 +17,7 @@ import torch
 from spikefold.data.files import RECIPE, SUMMARY, write_text
 from spikefold.train.energy import ENERGY_TABLES
 from spikefold.train.errors import FailedTrainingError, TrainError
-from spikefold.train.evaluation import evaluate
+from spikefold.train.evaluation import evaluate, keep_evaluation
 from spikefold.train.recipe import parse_recipe
 from spikefold.train.results import markdown
 from spikefold.train.run import LOG, train
@@ -115,6 +115,8 @@ def _run(place: _Place, progress: Progress | None) -> Document:
             outcome["failed"] = str(error).partition(";")[0]
     if not outcome["failed"]:
         evaluation = evaluate(folder, final=True, samples=place.test_samples or None, data_dir=place.data_dir, progress=progress)
+        if not place.test_samples:
+            keep_evaluation(evaluation, folder)
         outcome |= {"summary": _read(folder / SUMMARY), "evaluation": evaluation.to_dict()}
     outcome |= {"hardware": _hardware(), "date": datetime.now(UTC).date().isoformat()}
     write_text(folder / OUTCOME, json.dumps(outcome, indent=2) + "\n")
@@ -123,7 +125,7 @@ def _run(place: _Place, progress: Progress | None) -> Document:
 
 def _read(path: Path) -> Document:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise TrainError(f"{path}: not JSON ({error})") from error
     if not isinstance(content, dict):

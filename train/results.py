@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from spikefold.data.shown import percent
+
 __all__ = ["TITLES", "about", "labelled", "markdown", "result_tables", "shown"]
 
 Document = dict[str, Any]
@@ -40,7 +42,7 @@ def shown(column: str, value: float | int | None) -> str:
     if value is None:
         return ""
     if column.endswith("accuracy"):
-        return f"{value:.2%}"
+        return percent(value)
     if column == "firing_rate":
         return f"{value:.4f}"
     if isinstance(value, int):

@@ -19,6 +19,7 @@ from benchmarks.fuzz.covered import branches, is_installed
 from benchmarks.fuzz.measure import CLEAR_REFS, Outcome, outcomes, run_case
 from benchmarks.fuzz.readers import READERS, reader_of
 from spikefold.data.files import write_text
+from spikefold.data.shown import percent
 
 HEADER_SHARE_MIN, BRANCH_SHARE_MIN = 0.5, 0.9
 REPORT_EVERY_SECONDS = 10.0
@@ -56,17 +57,20 @@ def failures(row: Row) -> list[str]:
     again = f"python -m benchmarks.fuzz {row['reader']} --seed {row['seed']} --case {row['first']}"
     found = [f"{row['offences']} cases broke a limit; the first of them again: {again}"] if row["offences"] else []
     if row["past_header"] < HEADER_SHARE_MIN:
-        found.append(f"{row['past_header']:.0%} of the cases got past the header; at least {HEADER_SHARE_MIN:.0%} must")
+        found.append(f"{percent(row['past_header'], 0)} of the cases got past the header; at least {percent(HEADER_SHARE_MIN, 0)} must")
     if row["reached"] < BRANCH_SHARE_MIN * row["branches"]:
-        found.append(f"{row['reached']} of {row['branches']} branches were reached, at least {BRANCH_SHARE_MIN:.0%} must be; missed: {row['missed']}")
+        found.append(
+            f"{row['reached']} of {row['branches']} branches were reached, at least {percent(BRANCH_SHARE_MIN, 0)} must be; missed: {row['missed']}"
+        )
     return found
 
 
 def shown_row(row: Row) -> str:
     """Return a row of the Markdown table."""
     cells = (
-        row["reader"], f"{row['cases']:,}", f"{row['past_header']:.0%}", f"{row['accepted']:,}", f"{row['refused']:,}", f"{row['slowest_s']:.2f}",
-        f"{row['most_bytes'] / (1 << 20):.0f}", f"{row['reached'] / max(1, row['branches']):.0%} of {row['branches']}", str(row["offences"]),
+        row["reader"],
+        f"{row['cases']:,}", f"{percent(row['past_header'], 0)}", f"{row['accepted']:,}", f"{row['refused']:,}", f"{row['slowest_s']:.2f}",
+        f"{row['most_bytes'] / (1 << 20):.0f}", f"{percent(row['reached'] / max(1, row['branches']), 0)} of {row['branches']}", str(row["offences"]),
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

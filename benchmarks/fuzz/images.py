@@ -198,7 +198,7 @@ def _cifar_differs(case: Case, result: Dataset) -> str:
         return "images or labels are others"
     texts = [case.content(name) for name in case.files if name.endswith(".txt")]
     if texts:
-        lines = [line.decode() for line in texts[0].split(b"\n") if line.strip()]
+        lines = [line for line in texts[0].decode("utf-8-sig").split("\n") if line.strip()]
         return "" if [line.strip() for line in lines] == list(result.class_names) else "the names of the classes are others"
     return ""
 

@@ -234,7 +234,7 @@ def _case(texts: Callable[[], Sequence[str]], rng: Random) -> Case:
 
 
 def _table(case: Case) -> dict[str, Any]:
-    return tomllib.loads(case.content("file.toml").decode())
+    return tomllib.loads(case.content("file.toml").decode("utf-8-sig"))
 
 
 def _is_toml(case: Case) -> bool:

@@ -109,7 +109,8 @@ def ended(run: Callable[[], Any]) -> int:
             with suppress(OSError):
                 traceback.print_exc()
             return BUG
-        report(f"{missing} is not installed; pip install 'spikefold[{EXTRAS[missing]}]'")
+        extra = EXTRAS[missing]
+        report(f"{missing} is not installed; the extra {extra!r} brings it: in a clone, pip install -c constraints.txt -e '.[{extra}]'")
     else:
         # What click's own --help and --version return is their status; a verb returns nothing.
         return status if isinstance(status, int) else 0

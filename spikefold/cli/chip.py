@@ -12,6 +12,7 @@ from spikefold.cli.output import (
     DIFFERENT,
     PATH,
     Report,
+    Share,
     Simulator,
     as_json,
     chip_option,
@@ -36,8 +37,8 @@ __all__ = ["generate", "simulate", "verify"]
 
 @click.command(
     epilog=examples(
-        "simulate net.safetensors --out sim",
-        "simulate net.safetensors --chip examples/chips/ecp5.toml --data digits --samples 100 --potentials --out sim",
+        "simulate net.safetensors --out digits-sim",
+        "simulate net.safetensors --chip examples/chips/ecp5.toml --data digits --samples 100 --potentials --out digits-ecp5",
     )
 )
 @click.argument("net", type=PATH)
@@ -89,7 +90,7 @@ def simulation_report(result: "Simulation", out: Path) -> Report:
         times = [("cycles per inference, mean", cycles["mean"]), ("cycles per inference, least and most", least_and_most)]
     rows = [
         ("samples", summary["samples"]),
-        ("accuracy", summary["accuracy"]),
+        ("accuracy", Share(summary["accuracy"])),
         *times,
         ("synaptic operations per inference", summary["sops_per_inference"]),
         ("clamped values", summary["clamps"]),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, data_options, examples, force_file_option, progress_bar, show_and_write
+from spikefold.cli.output import PATH, Report, Share, as_json, data_options, examples, force_file_option, progress_bar, show_and_write
 from spikefold.data.files import check_output
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def count_tables(document: dict[str, Any], title: str) -> Report:
     operations, memory = found["SynapticOperations"], chip["memory_bits"]
     rows: list[tuple[str, object]] = [
         ("data", f"{document['data']}, {document['samples']:,} samples of the {document['split']} split"),
-        ("accuracy", document["accuracy"]),
+        ("accuracy", Share(document["accuracy"])),
         ("footprint in bytes, as stored", found["Footprint"]),
         ("parameters (weights)", found["ParameterCount"]),
-        ("connection sparsity", _or_none(found["ConnectionSparsity"])),
-        ("activation sparsity", found["ActivationSparsity"]),
+        ("connection sparsity", _share(found["ConnectionSparsity"])),
+        ("activation sparsity", Share(found["ActivationSparsity"])),
         ("synaptic operations, dense", operations["Dense"]),
         ("synaptic operations, effective MACs", operations["Effective_MACs"]),
         ("synaptic operations, effective ACs", operations["Effective_ACs"]),
@@ -116,7 +116,7 @@ def count_tables(document: dict[str, Any], title: str) -> Report:
 def _layer_row(layer: dict[str, Any]) -> tuple[object, ...]:
     found, chip = layer["neurobench"], layer["chip"]
     operations = [found["SynapticOperations"][kind] for kind in ("Dense", "Effective_MACs", "Effective_ACs")]
-    sparsity = _or_none(found["ConnectionSparsity"]), found["ActivationSparsity"]
+    sparsity = _share(found["ConnectionSparsity"]), Share(found["ActivationSparsity"])
     return layer["name"], layer["neurons"], found["ParameterCount"], *sparsity, *operations, chip["synaptic_operations"], found["MembraneUpdates"]
 
 
@@ -125,5 +125,5 @@ def _norm_row(name: str, norm: dict[str, Any], roots: Iterable[str]) -> tuple[ob
     return (name, *operations, *(norm["schedule_bits"].get(kind, 0) for kind in SCHEDULES))
 
 
-def _or_none(value: float | None) -> object:
-    return "-" if value is None else value
+def _share(value: float | None) -> object:
+    return "-" if value is None else Share(value)

@@ -5,17 +5,31 @@ from typing import Any
 
 import click
 
-from spikefold.cli.output import DIFFERENT, PATH, Report, Simulator, as_json, chip_option, examples, progress_bar, read_chip, show, simulator_option
+from spikefold.cli.output import (
+    DIFFERENT,
+    PATH,
+    Report,
+    Share,
+    Simulator,
+    as_json,
+    chip_option,
+    compared_values,
+    examples,
+    progress_bar,
+    read_chip,
+    show,
+    simulator_option,
+)
 from spikefold.data.files import new_folder
 
 __all__ = ["demo"]
 
-KINDS = {"cycles_compared": "steps to the cycle"}
-
 
 @click.command(
     epilog=examples(
-        "demo --out demo-out", "demo --run runs/fashion --out demo-fashion", "demo --data fashion-mnist --samples 100 --out demo-out --force"
+        "demo --out demo-out",
+        "demo --run examples/models/fashion_mnist --out demo-fashion",
+        "demo --data fashion-mnist --samples 100 --out demo-out --force",
     )
 )
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="A new folder for everything that the demo makes.")
@@ -56,8 +70,8 @@ def demo_report(summary: dict[str, Any], out: Path) -> Report:
     simulation = summary["simulation"]
     rows: list[tuple[str, object]] = [
         ("data", f"{summary['data']}, {summary['samples']:,} test samples"),
-        ("accuracy of the float network", f"{summary['float_accuracy']:.2%}"),
-        ("accuracy of the integer network", f"{summary['integer_accuracy']:.2%}"),
+        ("accuracy of the float network", Share(summary["float_accuracy"])),
+        ("accuracy of the integer network", Share(summary["integer_accuracy"])),
         ("clock cycles per inference, mean", f"{simulation['cycles_per_inference']['mean']:,.0f}"),
         ("synaptic operations per inference, mean", f"{simulation['sops_per_inference']:,.0f}"),
     ]
@@ -68,10 +82,10 @@ def demo_report(summary: dict[str, Any], out: Path) -> Report:
     ):
         found = summary[key]
         compared = ", ".join(
-            f"{count:,} {KINDS.get(name, name.removesuffix('_compared'))}" for name, count in found.items() if name.endswith("_compared")
+            f"{count:,} {compared_values(name.removesuffix('_compared'))}" for name, count in found.items() if name.endswith("_compared")
         )
         outcome = "no difference" if not found["differences"] else f"{found['differences']:,} DIFFERENCES, the first: {found['first_difference']}"
-        rows.append((title, f"{found['samples']:,} samples, {compared}: {outcome}"))
+        rows.append((title, f"{outcome} in {found['samples']:,} samples; compared: {compared}"))
     right = ", ".join(f"{name} {x['correct']}/{x['samples']}" for name, x in simulation["classes"].items())
     rows.append(("right in each class", right))
     rows.append(("seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikefold.cli.model import read_run
-from spikefold.cli.output import PATH, Report, as_json, data_options, examples, progress_bar, show
+from spikefold.cli.output import PATH, Report, Share, as_json, data_options, examples, progress_bar, show
 from spikefold.data.errors import DataError
 from spikefold.data.files import new_folder, write_text
+from spikefold.data.shown import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +33,8 @@ COLUMNS = 10
 @click.command(
     epilog=examples(
         "drift runs/digits net.safetensors",
-        "drift runs/digits net.safetensors --samples 500 --out drift",
-        "drift model.safetensors net.safetensors --json",
+        "drift runs/digits net.safetensors --samples 360 --out drift-360",
+        "drift runs/digits/model.safetensors net.safetensors --json",
     )
 )
 @click.argument("run", type=PATH)
@@ -93,9 +94,9 @@ def drift_tables(document: dict[str, Any], title: str) -> Report:
     first = document["first_divergence"]
     rows: list[tuple[str, object]] = [
         ("data", f"{document['data']}, {document['samples']:,} samples of the {document['split']} split"),
-        ("accuracy, float", document["float_accuracy"]),
-        ("accuracy, integer", document["integer_accuracy"]),
-        ("samples put in the same class by both", document["agreement"]),
+        ("accuracy, float", Share(document["float_accuracy"])),
+        ("accuracy, integer", Share(document["integer_accuracy"])),
+        ("samples put in the same class by both", Share(document["agreement"])),
         ("first flip", "none" if first is None else f"timestep {first['timestep']}, layer {first['layer']}"),
     ]
     report.table(title, ("figure", "value"), rows)
@@ -141,7 +142,7 @@ def drift_tables(document: dict[str, Any], title: str) -> Report:
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3%}"
+    return "-" if value is None else percent(value, 3)
 
 
 def _or_none(value: int | None) -> object:

@@ -12,6 +12,7 @@ import click
 
 from spikefold.data.files import check_output, write_text
 from spikefold.data.info import DATASETS
+from spikefold.data.shown import percent
 
 if TYPE_CHECKING:
     from spikefold.quantize.trace import Comparison
@@ -21,9 +22,11 @@ __all__ = [
     "DIFFERENT",
     "PATH",
     "Report",
+    "Share",
     "Simulator",
     "as_json",
     "chip_option",
+    "compared_values",
     "comparison_rows",
     "data_options",
     "examples",
@@ -54,7 +57,9 @@ Simulator = Literal["icarus", "verilator"]
 DIFFERENT = 1
 """The exit status where a comparison found a difference."""
 DATA = f"{', '.join([*DATASETS][:-1])} or {[*DATASETS][-1]}"
-COMPARISON_COLUMNS = ("compared with", "what", "compared", "differing", "first difference")
+COMPARISON_COLUMNS = ("compared with", "what", "values compared", "differing", "first difference")
+COMPARED_VALUES = {"clamps": "counts of clamps", "sops": "counts of synaptic operations", "cycles": "steps to the cycle"}
+"""The kinds of compared values whose own names would be taken for what they count."""
 
 as_json = click.option("--json", "json_only", is_flag=True, help="Print JSON instead of a table.")
 chip_option = click.option("--chip", "chip_path", type=PATH, metavar="CHIP.toml", help="The chip's limits; by default 16 cores of 8 lanes.")
@@ -85,6 +90,10 @@ def data_options(samples_help: str) -> Callable[[F], F]:
         return function
 
     return add
+
+
+class Share(float):
+    """A share, printed as ``96.94 %``."""
 
 
 class Report:
@@ -143,6 +152,8 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, Share):
+        return percent(value)
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)
@@ -182,7 +193,14 @@ def read_chip(path: Path | None) -> Any:
 def comparison_rows(name: str, comparison: "Comparison") -> list[tuple[object, ...]]:
     """Return a row a kind of value that was compared."""
     first = comparison.first
+    # Of events, the kind of a difference says which field and number too.
+    kind_of_first = None if first is None else first.kind.partition(",")[0]
     return [
-        (name, kind, count, comparison.differing[kind], str(first) if first is not None and first.kind == kind else "")
+        (name, compared_values(kind), count, comparison.differing[kind], str(first) if kind_of_first == kind else "")
         for kind, count in comparison.compared.items()
     ]
+
+
+def compared_values(kind: str) -> str:
+    """Return what values of ``kind`` are called beside their number; clamps and operations are compared as counts."""
+    return COMPARED_VALUES.get(kind, kind)

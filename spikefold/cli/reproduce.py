@@ -79,7 +79,7 @@ def _list_report(table: str | None) -> Report:
     return report
 
 
-@click.command(epilog=examples("compare runs/bn runs/bntt", "compare runs/vgg5 runs/vgg3x2 --samples 500 --json"))
+@click.command(epilog=examples("compare runs/digits examples/models/digits", "compare runs/digits examples/models/digits --samples 100 --json"))
 @click.argument("a", type=PATH)
 @click.argument("b", type=PATH)
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Evaluate both anew, on the first N samples that training held back.")
@@ -88,7 +88,8 @@ def _list_report(table: str | None) -> Report:
 def compare(a: Path, b: Path, samples: int | None, data_dir: Path | None, json_only: bool) -> None:
     """Set two finished runs, A and B, side by side: the settings that differ, accuracies, firing rates, estimated energy, size.
 
-    A run that was not evaluated yet is. The test accuracy stands there where evaluate --final was run. Needs the extra 'train'.
+    A run without an evaluation of its own is evaluated here. Nothing is written. The test accuracy is there if evaluate --final was run.
+    Needs the extra 'train'.
     """
     from spikefold.train.compare import compare as run
     from spikefold.train.results import shown

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, chip_option, examples, progress_bar, read_chip, show
+from spikefold.cli.output import PATH, Report, Share, as_json, chip_option, examples, progress_bar, read_chip, show
 from spikefold.cli.training import data_dir_option
+from spikefold.data.shown import percent
 
 __all__ = ["search"]
 
@@ -16,9 +17,9 @@ SHOWN = 10
 
 @click.command(
     epilog=examples(
-        "search runs/digits --out found",
-        "search runs/fashion --out found --budget 1 --trials 100 --samples 2000",
-        "search runs/fashion --out found --budget 1 --trials 200 --samples 2000 --resume",
+        "search runs/digits --out found-digits",
+        "search examples/models/fashion_mnist --out found-fashion --budget 1 --trials 100 --samples 2000",
+        "search examples/models/fashion_mnist --out found-fashion --budget 1 --trials 200 --samples 2000 --resume",
     )
 )
 @click.argument("run", type=PATH)
@@ -78,10 +79,10 @@ def search_report(summary: dict[str, Any], out: Path) -> Report:
             f"{'all that there are' if summary['sampler'] == 'grid' else 'TPE'}",
         ),
         ("budget", f"{summary['budget_points']:g} points"),
-        ("accuracy, 8 bits", f"{eight['accuracy']:.2%}"),
-        ("accuracy, chosen", f"{chosen['accuracy']:.2%}"),
+        ("accuracy, 8 bits", Share(eight["accuracy"])),
+        ("accuracy, chosen", Share(chosen["accuracy"])),
         ("weight memory, 8 bits", f"{eight['memory_bits']:,} bits"),
-        ("weight memory, chosen", f"{chosen['memory_bits']:,} bits, {chosen['memory_bits'] / eight['memory_bits']:.1%}"),
+        ("weight memory, chosen", f"{chosen['memory_bits']:,} bits, {percent(chosen['memory_bits'] / eight['memory_bits'])}"),
     ]
     report.table(str(out), ("figure", "value"), rows)
     layers = [(name, size, chosen["weight_bits"][name], size * chosen["weight_bits"][name]) for name, size in summary["weights"].items()]
@@ -89,6 +90,6 @@ def search_report(summary: dict[str, Any], out: Path) -> Report:
     different = sorted((t for t in tried if t["within_budget"] and t["repeats"] is None), key=lambda t: (t["memory_bits"], -t["correct"], t["trial"]))
     report.table(
         "trials within the budget, the least memory first", ("trial", *summary["weights"], "memory bits", "accuracy", "points lost"),
-        [(t["trial"], *t["weight_bits"].values(), t["memory_bits"], f"{t['accuracy']:.2%}", t["lost_points"]) for t in different[:SHOWN]],
+        [(t["trial"], *t["weight_bits"].values(), t["memory_bits"], Share(t["accuracy"]), t["lost_points"]) for t in different[:SHOWN]],
     )  # fmt: skip
     return report

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikefold.cli.output import PATH, Report, as_json, examples, force_file_option, progress_bar, show, show_and_write
+from spikefold.cli.output import PATH, Report, Share, as_json, examples, force_file_option, progress_bar, show, show_and_write
 from spikefold.data.files import EVALUATION, FINAL_EVALUATION, MODEL, RECIPE, SUMMARY, WEIGHTS, check_output
+from spikefold.data.shown import percent
 
 if TYPE_CHECKING:
     from spikefold.train.training import Epoch
@@ -54,7 +55,7 @@ def train(recipe: str, out: Path, resume: bool, force: bool, data_dir: Path | No
     with progress_bar() as advance:
 
         def progress(epoch: "Epoch") -> None:
-            advance(f"train, validation accuracy {epoch.validation_accuracy:.4f}", epoch.epoch, epochs)
+            advance(f"train, validation accuracy {percent(epoch.validation_accuracy)}", epoch.epoch, epochs)
 
         result = run(
             path, out, resume=resume, force=force, data_dir=data_dir, tensorboard=tensorboard, progress=progress, batch_progress=advance
@@ -63,7 +64,7 @@ def train(recipe: str, out: Path, resume: bool, force: bool, data_dir: Path | No
         return
     report = Report(json.loads((out / SUMMARY).read_text(encoding="utf-8")))
     rows: list[tuple[str, object]] = [
-        (f"validation accuracy of {report.document['validated']}", result.best.validation_accuracy),
+        (f"validation accuracy of {report.document['validated']}", Share(result.best.validation_accuracy)),
         ("best epoch", result.best.epoch),
         ("network", result.model.name),
         ("seconds", f"{result.seconds:.1f}"),
@@ -95,6 +96,7 @@ def evaluate(run: Path, final: bool, samples: int | None, data_dir: Path | None,
     """
     from spikefold.plot import evaluation_svg
     from spikefold.train.evaluation import evaluate as run_evaluation
+    from spikefold.train.evaluation import keep_evaluation
     from spikefold.train.run import CHECKPOINT, LOG
 
     if plot is not None:
@@ -104,7 +106,11 @@ def evaluate(run: Path, final: bool, samples: int | None, data_dir: Path | None,
         evaluation = run_evaluation(run, final=final, samples=samples, data_dir=data_dir, progress=progress)
     found = evaluation.to_dict()
     drawing = "" if plot is None else evaluation_svg(found)
-    show_and_write(_evaluation_report(str(run), found), json_only, plot, drawing, force=force)
+    try:
+        show_and_write(_evaluation_report(str(run), found), json_only, plot, drawing, force=force)
+    finally:
+        if samples is None:
+            keep_evaluation(evaluation, run)
 
 
 def _evaluation_report(title: str, found: dict[str, Any]) -> Report:
@@ -112,19 +118,19 @@ def _evaluation_report(title: str, found: dict[str, Any]) -> Report:
     report = Report(found)
     rows: list[tuple[str, object]] = [
         ("data", f"{found['data']}, {found['samples']:,} samples of the {found['split']} split"),
-        ("accuracy", f"{found['accuracy']:.2%}"),
+        ("accuracy", Share(found["accuracy"])),
     ]
     leaving = found["early_exit"]
     if leaving is not None:
         steps = found["timesteps"][-1]
         rows.append(
-            ("early exit", f"after {leaving['timesteps']} of {steps} timesteps, gammas below {leaving['threshold']}: {leaving['accuracy']:.2%}")
+            ("early exit", f"after {leaving['timesteps']} of {steps} timesteps, gammas below {leaving['threshold']}: {percent(leaving['accuracy'])}")
         )
     report.table(title, ("figure", "value"), rows)
     report.table(
         "accuracy after timesteps",
         ("timesteps", "accuracy"),
-        [(t, f"{a:.2%}") for t, a in zip(found["timesteps"], found["accuracy_after_timesteps"], strict=True)],
+        [(t, Share(a)) for t, a in zip(found["timesteps"], found["accuracy_after_timesteps"], strict=True)],
     )
     measures = found["measures"]
     report.table(

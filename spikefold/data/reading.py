@@ -26,12 +26,12 @@ def read_bytes(name: str, path: Path, bytes_max: int = BYTES_MAX) -> bytes:
 
 
 def read_lines(name: str, path: Path) -> list[str]:
-    """Return the lines of a text file, without those that are empty.
+    """Return the lines of a text file, without those that are empty and without a byte order mark.
 
     A text of more than ``TEXT_BYTES_MAX``, or one with control characters other than tabs, is a DataError.
     """
     try:
-        text = read_bytes(name, path, TEXT_BYTES_MAX).decode("utf-8")
+        text = read_bytes(name, path, TEXT_BYTES_MAX).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file: {error}") from error
     # Not splitlines(), which ends lines at a dozen other characters too.

@@ -1,6 +1,6 @@
-"""Values quoted in errors: on one line, without what a terminal would obey, and not without end."""
+"""How values are printed: quoted in errors (one line, nothing that a terminal would obey, not without end), and shares."""
 
-__all__ = ["LENGTH_MAX", "shortened", "shown"]
+__all__ = ["LENGTH_MAX", "percent", "shortened", "shown"]
 
 LENGTH_MAX = 400
 
@@ -15,3 +15,8 @@ def shown(value: object) -> str:
 def shortened(text: str, length_max: int = LENGTH_MAX) -> str:
     """Return ``text``, or its beginning where it is longer than ``length_max`` characters."""
     return text if len(text) <= length_max else f"{text[:length_max]}…"
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Return a share as every table has it: ``96.94 %``. JSON keeps the fraction."""
+    return f"{100 * share:.{digits}f} %"

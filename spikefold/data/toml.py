@@ -23,9 +23,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_toml_text(path: Path) -> str:
-    """Return the text of a TOML file: a regular file of at most ``BYTES_MAX`` bytes of UTF-8."""
+    """Return the text of a TOML file: a regular file of at most ``BYTES_MAX`` bytes of UTF-8.
+
+    A byte order mark is passed over.
+    """
     try:
-        return read_whole(path, BYTES_MAX).decode("utf-8")
+        return read_whole(path, BYTES_MAX).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -49,6 +49,11 @@ def test_lines_end_where_editors_end_them(tmp_path: Path) -> None:
     assert read_lines("mnist", tmp_path / "a.txt") == ["one", "two\tthree", "four"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\ntwo\n")
+    assert read_lines("mnist", tmp_path / "a.txt") == ["one", "two"]
+
+
 @pytest.mark.parametrize("line", ["a\x1b[2Jb", "a\rb", "a\0b", "a\u2028b", "\ufeffa"])
 def test_lines_that_a_terminal_would_obey_are_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.txt").write_bytes(f"good\n{line}\n".encode())

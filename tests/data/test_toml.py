@@ -14,6 +14,9 @@ def test_reads_tables_lists_and_the_largest_integers(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text('a = 9223372036854775807\n[b]\nc = [1, [2.5]]\nd = "ü"\n')
     assert read_toml(path) == {"a": 2**63 - 1, "b": {"c": [1, [2.5]], "d": "ü"}}
+    # Some editors begin a file with a byte order mark.
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_toml(path) == {"a": 2**63 - 1, "b": {"c": [1, [2.5]], "d": "ü"}}
 
 
 @pytest.mark.parametrize(

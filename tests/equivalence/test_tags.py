@@ -24,6 +24,15 @@ def test_what_no_core_runs_has_every_line_in_order_too(name: str):
     assert tuple(re.findall(r"# \[(LINEAR|(?:ROOT|SRM)\.\d\w?)\]$", text, re.MULTILINE)) == GRAPH_TAGS
 
 
+def test_the_page_has_these_lines_too():
+    page = (PACKAGE.parent / "docs" / "folding.md").read_text(encoding="utf-8")
+    found = re.findall(r" \[(LINEAR|(?:ROOT|SRM)\.\d\w?)\]$", page, re.MULTILINE)
+    assert sorted(set(found)) == sorted(set(GRAPH_TAGS))
+    for kind in ("SRM", "ROOT"):
+        tags = [tag for tag in found if tag.startswith(kind)]
+        assert tags == sorted(tags)
+
+
 def test_nothing_else_carries_a_tag():
     tagged = {
         str(path.relative_to(PACKAGE))

@@ -195,7 +195,7 @@ def of_architecture(notation: str) -> bytes:
 TOMLS = {
     "a pickle for a recipe": (recipe, lambda: pickle.dumps(print), "not a TOML file"),
     "UTF-16": (recipe, lambda: GOOD.encode("utf-16"), "not a TOML file"),
-    "a byte order mark": (recipe, lambda: b"\xef\xbb\xbf" + GOOD.encode(), "not a TOML file"),
+    "two byte order marks": (recipe, lambda: b"\xef\xbb\xbf" * 2 + GOOD.encode(), "not a TOML file"),
     "a NUL": (recipe, lambda: GOOD.encode() + b"\0", "not a TOML file"),
     "Latin 1": (recipe, lambda: said('"small"', '"klein"') + b'# \xfcber', "not a TOML file"),
     "a key twice": (recipe, lambda: said("seed = 5", "seed = 5\nseed = 6"), "not a TOML file: Cannot overwrite a value"),

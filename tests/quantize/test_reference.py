@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from spikefold.data.errors import DataError
 from spikefold.quantize import reference
+from spikefold.quantize.fold import fold
 from spikefold.quantize.network import Network
 from spikefold.quantize.trace import Trace, compare
 from tests import oracle
 from tests.cases import CASES
+from tests.float_networks import CELLS, Cell, random_events, random_float_network
 from tests.random_networks import BOUNDARIES, Case, boundary_statistics, firing_rates, random_case
 from tests.strategies import cases, rasters
 
@@ -38,6 +40,25 @@ def test_random_networks_are_as_the_oracle_has_them(data: st.DataObject):
     case = data.draw(cases(timesteps_max=8))
     assert_as_the_oracle(case.network, case.events)
     assert_as_the_oracle(case.network, data.draw(rasters(case.network)))
+
+
+REFUSED = {("psp-bn", "backres"), ("psp-bn-eq15", "backres"), ("psp-ln-eq15", "backres"), ("psp-ln", "residual"), ("psp-ln-eq15", "residual")}
+"""Normalisations and topologies that have no integers."""
+GRAPHS = [
+    cell
+    for cell in CELLS
+    if cell.coding == ("direct" if cell.reset in ("alpha", "hard") else "ternary")
+    and (cell.neuron == "srm" or (cell.topology in ("residual", "hybrid") and cell.norm in ("none", "bntt")))
+    and (cell.norm, cell.topology) not in REFUSED
+]
+
+
+@pytest.mark.parametrize("cell", GRAPHS, ids=str)
+def test_what_no_core_runs_is_as_the_oracle_has_it(cell: Cell):
+    """Spike response neurons, PSP-LN's root, linear neurons and identities: docs/folding.md has them line by line."""
+    rng = np.random.default_rng(4)
+    floats = random_float_network(rng, cell, timesteps=5)
+    assert_as_the_oracle(fold(floats).network, random_events(rng, floats, samples=1))
 
 
 def test_the_boundary_vectors_meet_every_boundary():

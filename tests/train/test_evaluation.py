@@ -12,7 +12,7 @@ from spikefold.plot import evaluation_svg
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.float_file import load_float
 from spikefold.train.errors import TrainError
-from spikefold.train.evaluation import evaluate, evaluate_network
+from spikefold.train.evaluation import evaluate, evaluate_network, keep_evaluation
 from spikefold.train.network import build_network
 from spikefold.train.recipe import parse_recipe
 from spikefold.train.run import train
@@ -33,6 +33,8 @@ def test_final_is_the_test_split_in_float64(run: Path) -> None:
     assert (found.split, found.samples, found.confusion.sum()) == ("test", 360, 360)
     assert found.accuracy == float_accuracy(load_float(run / "model.safetensors"), load_dataset("digits", "test"))
     assert found.accuracy == np.trace(found.confusion) / 360
+    assert not (run / "evaluation_final.json").exists()
+    keep_evaluation(found, run)
     assert json.loads((run / "evaluation_final.json").read_text()) == found.to_dict()
 
 
@@ -42,12 +44,10 @@ def test_otherwise_it_is_what_training_held_back(run: Path) -> None:
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     best = json.loads((run / "summary.json").read_text())["best_epoch"]
     assert found.accuracy == pytest.approx(log[best - 1]["validation_accuracy"], abs=0.01)
-    assert (run / "evaluation.json").is_file()
+    assert not (run / "evaluation.json").exists()
     labels = load_dataset("digits", "train").labels[split(1437, 0.1, 5)[1]]
     assert found.confusion.sum(1).tolist() == np.bincount(labels, minlength=10).tolist()
-    (run / "evaluation.json").unlink()
     assert evaluate(run, samples=10).samples == 10
-    assert not (run / "evaluation.json").exists()
     for samples in (0, 145):
         with pytest.raises(TrainError, match=f"samples: {samples}; there are 144"):
             evaluate(run, samples=samples)

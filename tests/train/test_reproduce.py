@@ -9,9 +9,10 @@ import pytest
 import spikefold.train.reproduce as reproducing
 from spikefold.data.datasets import load_dataset
 from spikefold.data.files import FINAL_EVALUATION
+from spikefold.data.shown import percent
 from spikefold.train.compare import compare
 from spikefold.train.errors import DivergenceError, TrainError
-from spikefold.train.evaluation import evaluate
+from spikefold.train.evaluation import evaluate, keep_evaluation
 from spikefold.train.reproduce import reproduce
 from spikefold.train.results import about, result_tables
 from spikefold.train.run import train
@@ -78,7 +79,7 @@ def test_what_is_shown(done: tuple[Path, Document]) -> None:
         "normalisation", "paper: test accuracy", "test accuracy", "early exit after T", "EE (int32, estimated)", "parameters", "epochs",
     )  # fmt: skip
     assert [(row[0], row[1], row[5], row[6]) for row in rows] == [("BNTT", "90.5 %", "444", "2"), ("None at all", "", "444", "1")]
-    assert rows[0][2] == f"{document['rows'][0]['figures']['test_accuracy']:.2%}"
+    assert rows[0][2] == percent(document["rows"][0]["figures"]["test_accuracy"])
     assert (steps, [row[0] for row in accuracies]) == (("T", "BNTT", "None at all"), ["1", "2", "3"])
     assert accuracies[2][1] == rows[0][2]
     assert (layers, len(rates)) == (("layer", "BNTT", "None at all"), 1)
@@ -220,6 +221,7 @@ def test_compare_two_runs(done: tuple[Path, Document]) -> None:
     assert compare(a, a)["settings_that_differ"] == {}
     assert compare(a, b, samples=10)["figures"]["validation_samples"] == [10, 10]
     final = evaluate(b, final=True)
+    keep_evaluation(final, b)
     assert compare(a, b)["figures"]["test_accuracy"] == [None, final.accuracy]
     (b / FINAL_EVALUATION).unlink()
 
