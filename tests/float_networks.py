@@ -30,7 +30,7 @@ class Cell:
     norm: str
     neuron: str
     reset: str
-    coding: str
+    coding: Any
     topology: str
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ CELLS = tuple(
 )
 
 
-def random_norm(rng: Rng, kind: str, timesteps: int, channels: int, source: int) -> Norm:
+def random_norm(rng: Rng, kind: Any, timesteps: int, channels: int, source: int) -> Norm:
     """Gammas near 0, below 0 and, in places, exactly 0, as trained networks have them."""
     if kind == "none":
         return Norm.none(channels)
@@ -80,7 +80,8 @@ def random_float_network(rng: Rng, cell: Cell, timesteps: int | None = None, sca
         payload_bits=4 if graded or cell.coding == "frames" else 2,
         seed=0,
     )
-    width, readout = int(rng.integers(3, 5)), str(rng.choice(["potential", "spike_count"]))
+    width = int(rng.integers(3, 5))
+    readout: Any = str(rng.choice(["potential", "spike_count"]))
     plans: dict[str, list[dict[str, Any]]] = {
         "plain": [{}, {}],
         "pooled": [{}, {"pool": 1 if cell.coding == "sequence" else 2}],

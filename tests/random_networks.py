@@ -46,7 +46,7 @@ def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps:
     layers = layers or int(rng.integers(1, 4))
     coding = random_coding(rng, 8 if small else 14, 4 if small else 6)
     events = random_events(rng, coding, timesteps, samples=int(rng.integers(1, 3)) + 6 // timesteps)
-    decode = str(rng.choice(["potential", "spike_count"]))
+    decode: Any = str(rng.choice(["potential", "spike_count"]))
     payload, source, source_name = events.astype(np.int64), coding.shape, "input"
     weights, connections, populations = [], [], []
     for index in range(layers):
@@ -90,7 +90,7 @@ SHELL = Population(
 
 
 def random_coding(rng: Rng, side: int, channels: int) -> InputCoding:
-    coding = str(rng.choice(["ternary", "poisson", "direct"]))
+    coding: Any = str(rng.choice(["ternary", "poisson", "direct"]))
     shape = (int(rng.integers(1, channels + 1)), int(rng.integers(1, side + 1)), int(rng.integers(1, side + 1)))
     bits = int(rng.integers(2, 7)) if coding == "direct" else 2
     return InputCoding(shape=shape, coding=coding, mean=0.0, std=1.0, scale=1.0, payload_bits=bits, seed=0)
@@ -129,7 +129,7 @@ def schedule_shape(rng: Rng, timesteps: int, channels: int) -> tuple[int, int]:
     return (timesteps if rng.random() < 0.6 else 1), (channels if rng.random() < 0.6 else 1)
 
 
-def random_gain(rng: Rng, timesteps: int, channels: int) -> dict[str, np.ndarray]:
+def random_gain(rng: Rng, timesteps: int, channels: int) -> dict[str, Any]:
     if rng.random() < 0.3:
         return {"gain": np.ones((1, 1), np.int64), "gain_shift": np.zeros((1, 1), np.int64)}
     bits = int(rng.integers(2, 13))
@@ -258,6 +258,7 @@ def boundary_statistics(case: Case) -> dict[str, int]:
     """Count how often a run meets each of ``BOUNDARIES``."""
     counts = dict.fromkeys(BOUNDARIES, 0)
     trace = reference.run(case.network, case.events, potentials=True)
+    assert trace.potentials is not None
     payload = case.events.astype(np.int64)
     for index, (k, p) in enumerate(zip(case.network.connections, case.network.populations, strict=True)):
         current, _ = reference.currents(k, case.network.weights_of(k), payload)

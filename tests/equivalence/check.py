@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def check_simulator(case: Case) -> tuple[Comparison, Trace, Trace]:
     return compare(expected, got), expected, got
 
 
-def check_rtl(case: Case, *, simulator: str = "icarus", stalled: bool = False) -> tuple[Comparison, Trace, Trace]:
+def check_rtl(case: Case, *, simulator: Literal["icarus", "verilator"] = "icarus", stalled: bool = False) -> tuple[Comparison, Trace, Trace]:
     """The emitted Verilog against the simulator, timing included, on inferences that follow each other at once, with gaps, and isolated.
 
     With ``stalled`` the same again behind a host that is idle or blocks at random: then all but the timing is compared.

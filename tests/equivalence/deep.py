@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -104,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_all(Tally(name="oracle and reference"), CASES, check_reference, len(CASES), console),
         run_all(Tally(name="reference and simulator"), networks(), check_simulator, options.networks, console),
     ]
+    simulator: Any
     for simulator, count, skip in (("icarus", options.rtl, 0), ("verilator", options.verilator, options.rtl)):
         if count:
             check = partial(check_rtl, simulator=simulator, stalled=True)

@@ -82,6 +82,7 @@ def graph_case(cell: Cell) -> Case:
     if index is not None:
         # Nothing has fired before timestep 1, so there the potential does not depend on the threshold.
         potentials = reference.run(integer, events, potentials=True).potentials
+        assert potentials is not None
         reached = np.full((1, 1), max(1, int(potentials[index][:, 1].max())))
         populations = list(integer.populations)
         populations[index] = replace(populations[index], threshold=reached)

@@ -103,7 +103,7 @@ def overfit(recipe: Recipe, *, steps: int, learning_rate: float) -> list[tuple[f
             if overfitted(found):
                 break
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
     return found
 

@@ -46,7 +46,15 @@ class Source:
 class Looped(nn.Module):
     """A network of snnTorch as its tutorials write them: forward goes through time and hands on the potentials."""
 
-    def __init__(self, parts: dict[str, nn.Module]) -> None:
+    conv: nn.Module
+    norm0: nn.Module | None
+    neurons0: Any
+    pool: nn.Module
+    dense: nn.Module
+    norm1: nn.Module | None
+    neurons1: Any
+
+    def __init__(self, parts: dict[str, nn.Module | None]) -> None:
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
@@ -66,27 +74,29 @@ class Looped(nn.Module):
     def _norm(norm: nn.Module | None, x: torch.Tensor, t: int) -> torch.Tensor:
         if norm is None:
             return x
-        return norm[t](x) if isinstance(norm, nn.ModuleList) else norm(x)
+        return (norm[t] if isinstance(norm, nn.ModuleList) else norm)(x)
 
 
 def trained(module: nn.Module, rng: Rng) -> None:
     """Give weights and statistics values as training leaves them: gammas near 0, below 0 and exactly 0, means off 0."""
     with torch.no_grad():
-        for part in module.modules():
+        parts: list[Any] = list(module.modules())
+        for part in parts:
             if isinstance(part, nn.Conv2d | nn.Linear):
                 fan_in = part.weight[0].numel()
                 part.weight.copy_(torch.from_numpy(rng.normal(0.08, 1.4 / np.sqrt(fan_in), part.weight.shape)))
                 if part.bias is not None:
                     part.bias.copy_(torch.from_numpy(rng.normal(0.1, 0.2, part.bias.shape)))
-            elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
+            elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None and part.running_var is not None:
                 size = part.running_mean.shape
                 part.running_mean.copy_(torch.from_numpy(rng.normal(0, 0.3, size)))
                 part.running_var.copy_(torch.from_numpy(rng.uniform(0.2, 1.5, size)))
                 part.weight.copy_(torch.from_numpy(rng.normal(0.9, 0.5, size) * (rng.random(size) >= 0.05)))
                 if part.bias is not None:
                     part.bias.copy_(torch.from_numpy(rng.normal(0.1, 0.3, size)))
-                if isinstance(getattr(part, "scale", None), nn.Parameter):
-                    part.scale.copy_(torch.from_numpy(rng.uniform(0.5, 1.5, part.scale.shape)))
+                scale = getattr(part, "scale", None)
+                if isinstance(scale, nn.Parameter):
+                    scale.copy_(torch.from_numpy(rng.uniform(0.5, 1.5, scale.shape)))
 
 
 def random_source(kind: Kind, seed: int) -> Source:
@@ -101,7 +111,7 @@ def random_source(kind: Kind, seed: int) -> Source:
     conv = nn.Conv2d(2, CHANNELS, 3, padding=1, bias=bounded or bool(rng.integers(2)))
     dense = nn.Linear(FAN_IN, CLASSES, bias=bounded or bool(rng.integers(2)))
     if kind.framework == "snntorch" and not getattr(neurons[0], "init_hidden", False):
-        parts = {"conv": conv, "norm0": norms[0], "neurons0": neurons[0], "pool": nn.AvgPool2d(2)}
+        parts: dict[str, nn.Module | None] = {"conv": conv, "norm0": norms[0], "neurons0": neurons[0], "pool": nn.AvgPool2d(2)}
         module: nn.Module = Looped({**parts, "dense": dense, "norm1": norms[1], "neurons1": neurons[1]})
         forward = "sequence"
     else:
@@ -142,7 +152,7 @@ def _sequential(parts: list[nn.Module], rng: Rng, kind: Kind) -> tuple[nn.Module
 def _bound(module: nn.Module, coding: InputCoding) -> None:
     """Make the weights so small that no potential gets above twice the threshold: two thirds of what may come in one timestep, the bias the rest."""
     limit = 0.95 * (2 - BOUNDED["beta"]) * BOUNDED["threshold"]
-    layers = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    layers: list[Any] = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     with torch.no_grad():
         for layer, most in zip(layers, (coding.payload_max / coding.scale, 1.0), strict=True):
             layer.weight.mul_(limit * 2 / 3 / (layer.weight.abs().flatten(1).sum(1) * most).max())
@@ -150,7 +160,7 @@ def _bound(module: nn.Module, coding: InputCoding) -> None:
 
 
 def _coding(rng: Rng) -> InputCoding:
-    kind = str(rng.choice(["direct", "ternary", "frames"]))
+    kind: Any = str(rng.choice(["direct", "ternary", "frames"]))
     graded = kind == "direct"
     return InputCoding(
         shape=(2, SIDE, SIDE), coding=kind, mean=0.0, std=1.0, scale=4.0 if graded else 1.0, payload_bits=4 if graded else 3, seed=0,
@@ -220,7 +230,8 @@ def fake_quantised(*, each: bool) -> Callable[[Any, Rng], nn.Module]:
             dtype=torch.qint8, qscheme=torch.per_channel_symmetric if each else torch.per_tensor_symmetric,
         )  # fmt: skip
         layer.qconfig = quantization.QConfig(activation=nn.Identity, weight=weight)
-        made = {nn.Conv2d: qat.Conv2d, nn.Linear: qat.Linear}[type(layer)].from_float(layer)
+        kinds: dict[type[nn.Module], Any] = {nn.Conv2d: qat.Conv2d, nn.Linear: qat.Linear}
+        made = kinds[type(layer)].from_float(layer)
         made.weight_fake_quant(made.weight)
         return made.apply(quantization.disable_observer)
 
@@ -257,7 +268,7 @@ KINDS = tuple(
         ("snntorch", "Leaky zero", snn(reset_mechanism="zero"), None),
         ("snntorch", "Leaky none", snn(reset_mechanism="none"), None),
         ("snntorch", "Leaky zero, reset_delay=False", snn(reset_mechanism="zero", reset_delay=False), None),
-        ("snntorch", "Leaky subtract, reset_delay=False", snn(reset_delay=False, **BOUNDED), None),
+        ("snntorch", "Leaky subtract, reset_delay=False", snn(reset_delay=False, hidden=False, **BOUNDED), None),
         ("snntorch", "BatchNorm1d and 2d", LEAKY, norm("snntorch", "BatchNorm")),
         ("snntorch", "BatchNormTT1d and 2d", LEAKY, norm("snntorch", "BatchNormTT")),
         ("spikingjelly", "IFNode", jelly("IFNode", v_reset="random"), None),
