@@ -98,7 +98,7 @@ class TracedChip(wiring.Component):
         return m
 
     def inside(self, event: data.View) -> Value:
-        """Return whether an event's address lies in the input's shape; an axis of a power of two has no address outside."""
+        """Return whether an event lies in the input's shape; an axis of a power of two has nothing outside."""
         checks = [event[axis] < size for axis, size in zip(("channel", "y", "x"), self.interface.network.input.shape, strict=True)
                   if size < 1 << len(event[axis])]  # fmt: skip
         return Cat(checks).all()

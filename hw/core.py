@@ -17,9 +17,10 @@ class Core(wiring.Component):
     """One layer. Members: ``events`` (stream in), ``output`` (stream out: events, or scores of the last layer), ``start`` (pulse: a step begins) with
     ``run`` (this core has a timestep to work on) and ``first`` (the inference's first), ``swept`` (for tracing) and ``quiet``.
 
-    In each step the accumulate engine fills one bank and the update engine uses and clears the other; the start swaps them. A core that does not
-    run in a step goes on with the bank that it fills: its source did not run in the step before, so nothing is in it, or what a host sent before
-    an idle tick. After reset both banks are cleared, word by word, before the core is quiet for the first time.
+    In each step the accumulate engine fills one bank and the update engine uses and clears the other; the start swaps
+    them. A core that does not run in a step goes on with the bank that it fills: its source did not run in the step
+    before, so the bank is empty, or holds what a host sent before an idle tick. After reset both banks are cleared, word
+    by word, before the core is quiet for the first time.
     """  # noqa: D205
 
     def __init__(self, layer: LayerConfig) -> None:

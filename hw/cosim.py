@@ -47,9 +47,9 @@ class SimulationError(SpikefoldError):
 class Play:
     """A stream of beats from a reset on, and what the bench expects of it.
 
-    ``idle`` and ``blocked`` are the probabilities that the host offers nothing or takes nothing in a cycle. A ``patient`` host takes
-    nothing until it is offered. A ``probed`` chip is shown other signals in the middle of each cycle, which it must not answer before the next
-    edge. ``cut`` (step, cycle) ends the stream there, whatever is under way.
+    ``idle`` and ``blocked`` are the probabilities that the host offers nothing or takes nothing in a cycle. A ``patient``
+    host is not ready until a score is offered. A ``probed`` chip is shown other signals in the middle of each cycle,
+    which it must not answer before the next edge. ``cut`` (step, cycle) ends the stream there, whatever is under way.
     """
 
     beats: list[int]
@@ -101,10 +101,10 @@ def play(
     simulator: Literal["icarus", "verilator"] = "icarus",
     watchdog_cycles: int | None = None,
 ) -> list[tuple[str, bool]]:
-    """Simulate the Verilog in ``build`` on one stream after another, each from a reset on; return the log of each, and whether it passed.
+    """Simulate the Verilog in ``build`` on one stream after another; return the log of each, and whether it passed.
 
-    A stream fails, and none behind it is played, if a step takes more than ``watchdog_cycles`` (None: than any does), or if it ends with beats left
-    or with another number of results than expected.
+    Each stream begins with a reset. A stream fails, and none behind it is played, if a step takes more than
+    ``watchdog_cycles`` (None: than any does), or if it ends with beats left or with another number of results.
     """
     settings = {"plays": [asdict(each) for each in plays], "watchdog_cycles": watchdog_cycles or interface.watchdog_cycles}
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
@@ -187,8 +187,8 @@ def simulator_environment(simulator: str, bench: Path) -> Iterator[None]:
 def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int, *, timed: bool, passed: bool) -> Trace:
     """Turn the harness's log into a trace; what the log lacks, or shows as X, is NEVER_SEEN.
 
-    Faults are words that are updated out of turn or at another cycle than theirs, steps and scores beyond those played, results that break a rule
-    of AXI-Stream, lines of no known kind, and a bench that did not pass.
+    Faults are words that are updated out of turn or at another cycle than theirs, steps and scores beyond those played,
+    results that break a rule of AXI-Stream, lines of no known kind, and a bench that did not pass.
     """
     samples = len(played.starts)
     plans = [layer.plan for layer in interface.layers]

@@ -33,12 +33,13 @@ def harness(interface: Interface) -> str:
     """Return a module with the chip's ports that writes what happens to ``trace.log``, a line a fact.
 
     ``S cycle``: a step starts. ``E core cycle event``: a core takes an event. ``W core cycle word fired potentials``: a word was
-    updated. ``O cycle data user last``: the host takes a result beat. ``R cycle``: a reset, from which steps and results are counted. ``A cycle``:
-    the results break a rule of AXI-Stream: valid or ready is unknown, or what was offered is gone or changed before it was taken. Cycles are
-    decimal, the rest hexadecimal.
+    updated. ``O cycle data user last``: the host takes a result beat. ``R cycle``: a reset; steps and results are counted
+    from there. ``A cycle``: a rule of AXI-Stream is broken, as a valid or ready is unknown, or a result that was offered is
+    gone or changed before it was taken. Cycles are decimal, the rest hexadecimal.
 
-    ``s_axis_next`` rises with each edge of the clock on which the host's beat was taken, or none was offered: then the source drives the next one.
-    A bench in Python sleeps until then, and sees the same in every simulator, whether that shows it values from before an edge or behind it.
+    ``s_axis_next`` rises with each edge of the clock on which the host's beat was taken, or none was offered: the source
+    then drives the next beat. A bench in Python sleeps until then. It sees the same in every simulator, whether that shows
+    values from before an edge or from behind it.
     """
     declared = "".join(f"    {'input' if p.is_input else 'output'} wire {wide(p.width)}{p.name},\n" for p in interface.streams)
     offered = interface.score_width + interface.label_width + 1

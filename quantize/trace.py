@@ -80,9 +80,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How much was compared, by kind (values; of arrivals, events), how much of it differed, and the first difference in time.
+    """How much was compared, by kind (values; of arrivals, events), how much of it differed, and the first difference.
 
-    ``omitted`` are the kinds that one of the two traces did not record.
+    ``first`` is the first in time; ``omitted`` are the kinds that one of the two traces did not record.
     """
 
     compared: dict[str, int]

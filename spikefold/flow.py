@@ -298,7 +298,7 @@ def merge(comparisons: Iterable[Comparison]) -> Comparison:
 
 
 def comparison_table(comparison: Comparison, samples: int) -> dict[str, Any]:
-    """Return a comparison as JSON has it: ``spikes_compared`` and so on, the ``omitted`` kinds, ``differences`` in all, the first one in words."""
+    """Return a comparison as JSON has it: ``spikes_compared`` and so on, what was ``omitted``, and ``differences`` in all."""
     return {
         "samples": samples,
         **{f"{kind}_compared": count for kind, count in comparison.compared.items()},

@@ -1,7 +1,8 @@
 """cocotb bench: plays streams of beats into the chip and drains its results, each stream from a reset on.
 
-The harness logs all that happens to trace.log; whoever started the simulation compares. run.json in the working folder holds the watchdog and the
-plays. Of each play it holds the beats (TLAST above the data), the steps and results expected, how the host stalls, and where it is cut short.
+The harness logs all that happens to trace.log; whoever started the simulation compares. run.json in the working folder
+holds the watchdog and the plays. Of each play it holds the beats (TLAST above the data), the steps and results expected,
+how the host stalls, and where it is cut short.
 """
 
 import json
@@ -57,7 +58,7 @@ class Bench:
             yield not int(self.dut.m_axis_tvalid.value)
 
     async def probe(self) -> None:
-        """Change the host's signals in the middle of each cycle: neither ready nor valid may follow them before the next edge."""
+        """Change the host's signals in the middle of each cycle: ready and valid must not follow."""
         dut = self.dut
         inputs = (dut.s_axis_tvalid, dut.s_axis_tdata, dut.s_axis_tlast, dut.m_axis_tready)
         while True:
@@ -71,7 +72,7 @@ class Bench:
                 seen.add((str(dut.s_axis_tready.value), str(dut.m_axis_tvalid.value)))
             for signal, value in zip(inputs, before, strict=True):
                 signal.value = value
-            assert len(seen) == 1, f"step {int(dut.steps.value)}: s_axis_tready or m_axis_tvalid follows what the host does in the same cycle"
+            assert len(seen) == 1, f"step {int(dut.steps.value)}: s_axis_tready or m_axis_tvalid follows the host's signals"
 
     async def next_step(self) -> None:
         """Wait until another step begins."""
@@ -81,7 +82,7 @@ class Bench:
             raise AssertionError(f"watchdog: step {int(self.dut.steps.value)} did not end") from None
 
     async def play(self, play: dict[str, Any]) -> None:
-        """Play all beats; end when every step has begun and every result was taken, at the cut, or when the watchdog bites."""
+        """Play all beats; end when all steps have begun and all results were taken, at the cut, or by the watchdog."""
         await self.reset(play)
         probing = cocotb.start_soon(self.probe()) if play["probed"] else None
         steps, cycles = play["cut"] or (play["steps"], 0)

@@ -1,4 +1,4 @@
-"""Streams that no well-behaved, undisturbed host sends: resets at any cycle, stalls, probes in the middle of a cycle, and broken protocol.
+"""Streams that no undisturbed host sends: resets at any cycle, stalls, probes within a cycle, and broken protocol.
 
 The streams of each kind run one after another in one simulation.
 """
@@ -103,7 +103,10 @@ class Streams:
 
 
 def cuts(expected: Trace) -> list[tuple[int, int]]:
-    """Return the last (step, cycle) before a reset: before the first step, with events waiting, in sweeps, between scores, at a barrier, anywhere."""
+    """Return the last (step, cycle) before each reset.
+
+    They lie before the first step, in queues of events, in sweeps, between scores, at a barrier, and anywhere.
+    """
     assert expected.timing is not None
     timing = expected.timing
     found = [(-1, 2), (-1, 4)]
@@ -184,7 +187,10 @@ def test_verilator_plays_the_same(folder: Path, interface: Interface, valid: Sti
 
 
 def beats_of(interface: Interface, timesteps: Iterable[np.ndarray], last: int, more: Iterable[int] = ()) -> list[int]:
-    """Return an inference's beats: the events of payloads [C, H, W], before them those of ``more``, then a tick, TLAST on number ``last``."""
+    """Return an inference's beats: in each timestep ``more``, the events of payloads [C, H, W], and a tick.
+
+    TLAST stands on tick number ``last``.
+    """
     beats = []
     for t, payload in enumerate(timesteps):
         beats += [*more, *(event(interface, *place, int(payload[tuple(place)])) for place in np.argwhere(payload))]
@@ -255,7 +261,7 @@ def broken(folder: Path, case: Case, interface: Interface, valid: Stimulus, expe
 
 @pytest.mark.parametrize("name", ["outside", "twice", "idle", "kind 3"])
 def test_events_outside_or_twice_or_before_an_idle_tick_harm_nothing(broken: Streams, valid: Stimulus, expected: Trace, name: str) -> None:
-    """Outside the input: dropped. Twice: added, as one event of their sum. Before an idle tick: they belong to the next timestep."""
+    """Dropped outside the input; added if twice; counted in the next timestep if before an idle tick."""
     starts = valid.starts + (1 if name in ("idle", "kind 3") else 0)
     got = broken.read(name, replace(valid, starts=starts, steps=int(starts[0]) + valid.steps))
     assert_equal(compare(expected, got), "spikes potentials scores")

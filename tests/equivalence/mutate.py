@@ -1,9 +1,9 @@
 """Run the kept mutations: each must make its comparison find a difference, or its test fail.
 
-``python -m tests.equivalence.mutate [--target reference|kernel|rtl|other] [--only NAME] [--list]``. A mutation is *killed* when the check prints a
-difference and exits with 1, or when an assertion of its test does not hold. A check that passes (*survived*), a text that is not in its file exactly
-once (*stale*), and a check that ends in any other way (*invalid*: a crash proves nothing) make this command fail; so does an equivalent
-mutation that is killed.
+``python -m tests.equivalence.mutate [--target reference|kernel|rtl|other] [--only NAME] [--list]``. A mutation is
+*killed* when the check prints a difference and exits with 1, or when an assertion of its test does not hold. A check that
+passes (*survived*), a text that is not in its file exactly once (*stale*), and a check that ends in any other way
+(*invalid*: a crash proves nothing) make this command fail; so does an equivalent mutation that is killed.
 """
 
 import argparse
@@ -140,7 +140,10 @@ def printed_difference(output: str) -> str | None:
 
 
 def broken_assertion(report: Path) -> str | None:
-    """Return the test of pytest's ``report`` whose assertion does not hold, and the assertion, or None: an exception of any other kind is a crash."""
+    """Return the test of pytest's ``report`` whose assertion does not hold, and the assertion.
+
+    None if there is none: an exception of any other kind is a crash.
+    """
     for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():
         for failure in case.iter("failure"):
             message = failure.get("message", "")

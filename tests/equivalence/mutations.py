@@ -29,9 +29,10 @@ TAGS = ("LIF.1", "LIF.2a", "LIF.2b", "LIF.2c", "LIF.3", "LIF.4", "LIF.5a", "LIF.
 class Mutation:
     """``old``, which is in ``file`` (of the package) exactly once, becomes ``new``.
 
-    ``target`` is the execution that is mutated, or ``other`` for what is none of them. ``check`` is the comparison that must notice ("" for the
-    target's own); ``test`` is the pytest test that must fail instead, as pytest names it from the repository's root. ``tag`` is the line of the
-    neuron, or another word for what it touches. ``equivalent`` says why nothing could notice, and is None where something must.
+    ``target`` is the execution that is mutated, or ``other`` for what is none of them. ``check`` is the comparison that
+    must notice ("" for the target's own); ``test`` is the pytest test that must fail instead, as pytest names it from the
+    repository's root. ``tag`` is the line of the neuron, or another word for what it touches. ``equivalent`` says why
+    nothing could notice, and is None where something must.
     """
 
     name: str
