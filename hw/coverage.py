@@ -66,11 +66,9 @@ def schedule_parts(layer: LayerConfig, spikes: Bools) -> Iterator[tuple[str, Boo
         seen = np.stack([fired, silent], axis=-1)
         if "t" not in axes:
             seen = seen.any(1, keepdims=True)
-        if "c" in axes:
-            # Lanes without a neuron have nothing to show.
-            seen = np.pad(seen, ((0, 0), (0, 0), (0, spare), (0, 0)), constant_values=True)
-        else:
-            seen = seen.any(2, keepdims=True)
+        # Lanes without a neuron have nothing to show.
+        lanes = np.pad(seen, ((0, 0), (0, 0), (0, spare), (0, 0)), constant_values=True)
+        seen = lanes if "c" in axes else seen.any(2, keepdims=True)
         yield rom.file, seen.reshape(len(spikes), len(rom.words), -1)
 
 
