@@ -33,7 +33,7 @@ def test_fit_prints_what_nextpnr_reports_beside_the_estimate(
             sources = arguments[-1].split(";")[0].removeprefix("read_verilog -defer ")
             assert run(folder, f"iverilog -g2005 -Wall -s fit -o /dev/null {sources}").stderr == ""
         else:
-            used = dict.fromkeys(fit.DEVICES[device].resources.values(), {"used": 12, "available": 34})
+            used = {name: {"used": 12, "available": 34} for name in fit.DEVICES[device].resources.values()}
             (folder / "report.json").write_text(json.dumps({"fmax": {"clk": {"achieved": 56.78}}, "utilization": used}))
 
     monkeypatch.setattr(fit, "tool", tool)
