@@ -1,6 +1,7 @@
 """Flip single bits of a build's memories, and count how many of them its self-checking bench notices.
 
-``python -m benchmarks.flips [NETWORK.safetensors] [--chip CHIP.toml] [--flips N] [--samples N] [--seed N] [--out RESULT.json]`` needs Verilator.
+``python -m benchmarks.flips [NETWORK.safetensors] [--chip CHIP.toml] [--flips N] [--samples N] [--seed N] [--simulator verilator|icarus]``
+prints a line a memory file; ``--out RESULT.json`` writes the figures too.
 Every memory file gets N flips, each of one bit of one word. Bits of lanes that hold no neuron are not flipped: nothing depends on them.
 """
 
@@ -52,8 +53,12 @@ def flip(path: Path, word: int, bit: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def compiled(build: Path) -> Path:
-    """Compile the build's self-checking bench and return the program, which reads the memory files when it starts."""
+def compiled(build: Path, simulator: str) -> list[str]:
+    """Compile the build's self-checking bench and return the command that runs it; the memory files are read when it starts."""
+    if simulator == "icarus":
+        bench = ["iverilog", "-g2005", "-s", "selfcheck", "-o", "selfcheck.vvp", "-f", "spikefold.f", "tb/selfcheck.v"]
+        subprocess.run(bench, cwd=build, capture_output=True, text=True, check=True)
+        return ["vvp", "-N", "selfcheck.vvp"]
     sources = ["-F", str(build / "spikefold.f"), str(build / "tb" / "selfcheck.v")]
     command = [
         "verilator",
@@ -72,7 +77,7 @@ def compiled(build: Path) -> Path:
     ]
     with simulator_environment("verilator", build):
         subprocess.run(command, capture_output=True, text=True, check=True)
-    return build / "sim" / "Vselfcheck"
+    return [str(build / "sim" / "Vselfcheck")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--flips", type=int, default=40, help="flips of each memory file")
     parser.add_argument("--samples", type=int, help="play the first samples, not chosen ones")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--simulator", choices=("verilator", "icarus"), default="verilator", help="Verilator runs faster, and compiles for longer")
     parser.add_argument("--out", type=Path, help="write the figures as JSON too")
     options = parser.parse_args(arguments)
     network = fold(load_float(MODEL)).network if options.network is None else network_file.load(options.network)
@@ -93,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         manifest = rtl.generate(network, chip, flow.data_for(network, None, "test", None), build, samples=options.samples)
         vectors, layers = manifest["vectors"], manifest["layers"]
         print(f"vectors: {json.dumps({key: vectors[key] for key in ('samples', 'steps')})}")
-        program = compiled(build)
-        passed = subprocess.run([program], cwd=build, capture_output=True, text=True, check=False)
+        program = compiled(build, options.simulator)
+        passed = subprocess.run(program, cwd=build, capture_output=True, text=True, check=False)
         assert passed.returncode == 0, passed.stdout
         for layer, described in zip(Interface(network, chip).layers, layers, strict=True):
             for file, memory in described["memories"].items():
@@ -104,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     word = int(rng.integers(memory["words"]))
                     bit = int(rng.choice(used_bits(layer, file, word) or range(memory["bits"])))
                     flip(path, word, bit)
-                    ran = subprocess.run([program], cwd=build, capture_output=True, text=True, check=False)
+                    ran = subprocess.run(program, cwd=build, capture_output=True, text=True, check=False)
                     noticed += ran.returncode != 0
                     path.write_bytes(original)
                 figures[file] = {"flips": options.flips, "noticed": noticed}

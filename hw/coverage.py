@@ -23,7 +23,7 @@ def touched(interface: Interface, events: npt.NDArray[np.int8], spikes: Spikes) 
 
     A word is touched if all of its parts are, by one sample or by several.
     """
-    found = {}
+    found: dict[str, Bools] = {}
     for d, layer in enumerate(interface.layers):
         arrived = (events if d == 0 else spikes[d - 1]) != 0
         found |= dict(fan_out_parts(layer, arrived.any(1)))
@@ -35,8 +35,8 @@ def fan_out_parts(layer: LayerConfig, sent: Bools) -> Iterator[tuple[str, Bools]
     """Yield what the events ``sent`` [N, C, H, W] touch of the tables and the weights of a layer."""
     plan = layer.plan
     name = f"mem/layer{plan.index}"
-    yield f"{name}_rows.hex", sent.any((1, 3))[:, :, None]
-    yield f"{name}_columns.hex", sent.any((1, 2))[:, :, None]
+    yield f"{name}_rows.hex", np.any(sent, axis=(1, 3))[:, :, None]
+    yield f"{name}_columns.hex", np.any(sent, axis=(1, 2))[:, :, None]
     # A weight word is (channel, kernel row, kernel column, group); the tables say which rows and columns of the kernel an event meets.
     tensor, pool = layer.network.weights_of(layer.connection).tensor, layer.connection.pool
     # A dense layer's kernel covers its whole source.
@@ -58,25 +58,23 @@ def taps(table: npt.NDArray[np.int64], unit: int, step: int, size: int) -> npt.N
 def schedule_parts(layer: LayerConfig, spikes: Bools) -> Iterator[tuple[str, Bools]]:
     """Yield what the ``spikes`` [N, T, C, H, W] of a layer touch of its schedules: a part a lane that fired, and one a lane that did not."""
     plan = layer.plan
-    fired, silent = spikes.any((3, 4)), ~spikes.all((3, 4))
+    fired, silent = np.any(spikes, axis=(3, 4)), ~np.all(spikes, axis=(3, 4))
     if layer.population.never_fires:
         fired = np.ones_like(fired)
     spare = plan.groups * plan.lanes - plan.shape[0]
     for axes, rom in layer.schedule.roms.items():
         seen = np.stack([fired, silent], axis=-1)
         if "t" not in axes:
-            seen = seen.any(1, keepdims=True)
-        if "c" in axes:
-            # Lanes without a neuron have nothing to show.
-            seen = np.pad(seen, ((0, 0), (0, 0), (0, spare), (0, 0)), constant_values=True)
-        else:
-            seen = seen.any(2, keepdims=True)
+            seen = np.any(seen, axis=1, keepdims=True)
+        # Lanes without a neuron have nothing to show.
+        lanes = np.pad(seen, ((0, 0), (0, 0), (0, spare), (0, 0)), constant_values=True)
+        seen = lanes if "c" in axes else np.any(seen, axis=2, keepdims=True)
         yield rom.file, seen.reshape(len(spikes), len(rom.words), -1)
 
 
 def untouched(found: dict[str, Bools]) -> dict[str, list[int]]:
     """Return the words of each memory file that no sample touches; files that are touched throughout are left out."""
-    words = {name: np.flatnonzero(~parts.any(0).all(1)).tolist() for name, parts in found.items()}
+    words = {name: np.flatnonzero(~np.all(np.any(parts, axis=0), axis=1)).tolist() for name, parts in found.items()}
     return {name: missed for name, missed in words.items() if missed}
 
 

@@ -114,7 +114,8 @@ def load(name: str) -> str:
 def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_cycles: int) -> str:
     """Return a bench that plays ``vectors/`` and compares all that the trace ports show; it needs no Python.
 
-    ``counts`` are the lines of each vector file. It prints ``PASS`` and finishes, or prints each difference, ``FAIL`` and stops.
+    ``counts`` are the lines of each vector file. It prints ``PASS`` and ends with status 0, or prints at most 10 differences and ``FAIL``, and ends
+    with status 1.
     """
     checks = []
     for d, layer in enumerate(interface.layers):
@@ -134,7 +135,11 @@ def self_checking_bench(interface: Interface, counts: dict[str, int], watchdog_c
             if ({condition}) begin
                 if ({name}_seen >= {counts[name]} || {value} !== {name}[{name}_seen]) begin
                     differences = differences + 1;
-                    if (differences <= 10) $display("{name} %0d: expected %h, got %h", {name}_seen, {name}[{name}_seen], {value});
+                    if (differences > 10) begin
+                        $display("FAIL: more than 10 differences");
+                        $fatal(0);
+                    end
+                    $display("{name} %0d: expected %h, got %h", {name}_seen, {name}[{name}_seen], {value});
                 end
                 {name}_seen = {name}_seen + 1;
             end"""

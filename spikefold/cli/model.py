@@ -215,8 +215,8 @@ def add_cores(report: Report, path: Path, chip_path: Path) -> None:
         )
     report.document["cores"] = cores
     total = ("all", *(sum(core[key] for core in cores) for key in ("neuron_words", "memory_bits", "block_rams", "multipliers")))
-    columns = ("layer", "neuron words", "memory bits", "block RAMs (estimate)", "multipliers (estimate)")
-    report.table(f"on chip {chip.name!r}", columns, [*(tuple(core.values()) for core in cores), total])
+    columns = ("layer", "neuron words", "memory bits", "block RAMs, if each memory takes its own", "multipliers, if none becomes logic")
+    report.table(f"on chip {chip.name!r}, estimated before synthesis", columns, [*(tuple(core.values()) for core in cores), total])
 
 
 def read_run(path: Path) -> "FloatNetwork":

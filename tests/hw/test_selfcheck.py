@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from amaranth.back import verilog
 
+from spikefold.hw.interface import Interface
 from spikefold.hw.layer import LayerConfig
 from spikefold.hw.neuron import NeuronStep
+from spikefold.hw.testbench import self_checking_bench
 from spikefold.quantize.placement import place
 from tests.hw.builds import build, self_check
 from tests.random_networks import random_case
@@ -85,6 +87,21 @@ def test_a_corrupted_image_fails(folder: Path, image: str) -> None:
     ran = self_check(folder)
     assert ran.returncode != 0
     assert "FAIL" in ran.stdout
+    assert "PASS" not in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["events_0", "events_1", "updates_0", "updates_1", "results"])
+def test_what_was_expected_last_and_never_came_fails(folder: Path, name: str) -> None:
+    case = random_case(SEED, small=True)
+    interface = Interface(case.network, case.chip)
+    counts = {path.stem: len(path.read_text().splitlines()) for path in (folder / "vectors").iterdir()}
+    counts[name] += 1
+    (folder / "tb" / "selfcheck.v").write_text(self_checking_bench(interface, counts, interface.watchdog_cycles))
+    vectors = folder / "vectors" / f"{name}.hex"
+    vectors.write_text(vectors.read_text() + vectors.read_text().splitlines()[-1] + "\n")
+    ran = self_check(folder)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("FAIL: 0 differences")
     assert "PASS" not in ran.stdout
 
 
