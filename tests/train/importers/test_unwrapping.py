@@ -12,7 +12,7 @@ import snntorch as snn
 import torch
 from brevitas import nn as brevitas
 from brevitas.quant import Int8ActPerTensorFloat, Int8BiasPerTensorFloatInternalScaling, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
-from spikingjelly.activation_based import ann2snn, layer, neuron
+from spikingjelly.activation_based import ann2snn, functional, layer, neuron
 from torch import nn
 from torch.ao import quantization as qat
 from torch.nn.utils import parametrizations, prune
@@ -134,6 +134,18 @@ def test_what_computes_the_same_is_unwrapped(make: Make) -> None:
     assert [layer_.name.rpartition(".")[2] for layer_ in result.network.layers] in (["1", "3"], ["0", "3"])
     assert sum(flips.flipped for flips in result.flips) == 0
     assert all(0.05 < rate < 0.95 for rate in result.rates), result.rates
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+def test_layers_of_spikingjelly_keep_their_step_mode(mode: str) -> None:
+    conv = parametrizations.weight_norm(lively(layer.Conv2d(1, 3, 3)))
+    dense = prune.l1_unstructured(lively(layer.Linear(12, 3)), "weight", 0.2)
+    module = nn.Sequential(conv, neuron.LIFNode(v_threshold=0.5), layer.Flatten(), dense, neuron.IFNode())
+    functional.set_step_mode(module, mode)
+    result = imported(module)
+    assert result.forward == {"s": "step", "m": "sequence"}[mode]
+    assert all(0.05 < rate < 0.95 for rate in result.rates), result.rates
+    assert (module[0].step_mode, module[3].step_mode) == (mode, mode)
 
 
 def fake_quantised(bits: int, *, each: bool) -> nn.Sequential:
