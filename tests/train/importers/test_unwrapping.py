@@ -1,4 +1,7 @@
-"""Modules that are wrapped, or compute their weights, are read as what they compute; those that compute something else are refused by name."""
+"""Modules that are wrapped, or compute their weights, are read as what they compute.
+
+Those that compute something else are refused by name.
+"""
 
 import sys
 import warnings
@@ -240,7 +243,7 @@ NO_PLACE = "for which a float network has no place"
         (lambda: row(Weighted()), "what 2 sends: the shape [3] for [12]; between them comes 3 (Weighted), which cannot be read; use modules of"),
         (observed, "3 (torch.ao.nn.qat.modules.linear.Linear) weight_fake_quant: its observer still runs, and its weights change with every call"),
         (activations, "3 (torch.ao.nn.qat.modules.linear.Linear) activation_post_process: it quantises what it sends, "),
-        (changed_by_a_hook, "3 (Renamed): it sends something else than its weights and bias make of its input; a hook may change nothing but"),
+        (changed_by_a_hook, "3 (Renamed): it sends something else than its weights and bias make of its input; take away the hook"),
         (lambda: row(qat.QuantStub(), nn.Linear(12, 3)), "3 (torch.ao.quantization.stubs.QuantStub): it quantises what goes from layer to layer"),
         (lambda: row(torch.ao.nn.quantized.Linear(12, 3)), "3 (torch.ao.nn.quantized.modules.linear.Linear): its numbers are integers already"),
         (lambda: row(torch.jit.script(nn.Linear(12, 3))), "3 (Linear): it is compiled by torch.jit, which says nothing of its parts"),
@@ -274,7 +277,10 @@ def test_weights_that_forward_multiplies_itself_are_not_a_mistake_of_types() -> 
 
 
 def test_the_examples_of_spikingjelly_are_entered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own classes for whole networks are none of its layers; torchvision, which gives them data, does not import with torch for CPUs."""
+    """Its own classes for whole networks are none of its layers.
+
+    torchvision, which gives them data, does not import with torch for CPUs.
+    """
     vision = ModuleType("torchvision")
     vision.transforms = ModuleType("torchvision.transforms")
     monkeypatch.setitem(sys.modules, "torchvision", vision)
