@@ -59,8 +59,8 @@ def _between(unread: Sequence[str]) -> str:
     if unread:
         return f"between them comes {', '.join(unread)}, which cannot be read; use modules of the framework for what it does"
     return (
-        "forward itself does something between the two, such as a pooling, a scaling or an addition; use modules of the framework for that, each "
-        "in its turn"
+        "forward itself does something between the two, such as a pooling, a scaling or an addition; use modules of the "
+        "framework for that, each in its turn"
     )
 
 

@@ -11,7 +11,9 @@ PUBLIC = (
     "torch.nn.modules.", "snntorch.", "brevitas.nn.", "spikingjelly.activation_based.layer.", "spikingjelly.activation_based.neuron.",
     "spikingjelly.activation_based.ann2snn.",
 )  # fmt: skip
-"""Where the classes stand that a framework's user knows by its name and theirs; others are named in full, such as torch's quantised Linear."""
+"""Where the classes stand that users know by the framework's name and theirs; others, such as torch's quantised Linear,
+are named in full.
+"""
 HARMLESS = {
     "__init__", "__module__", "__qualname__", "__doc__", "__annotations__", "__constants__", "__abstractmethods__", "_abc_impl", "__getstate__",
     "__setstate__", "__deepcopy__", "__repr__", "extra_repr", "reset_parameters",
@@ -38,7 +40,7 @@ def framework_of(module: nn.Module) -> str:
 
 
 def kind_of(module: nn.Module, known: Container[str]) -> str:
-    """Return the name in ``known`` of a module's class or the nearest one above it; what that class is called where none is known."""
+    """Return the name in ``known`` of a module's class or the nearest one above it; of an unknown class its own name."""
     return next((name for name in map(_name, type(module).__mro__) if name in known), type_name(module))
 
 

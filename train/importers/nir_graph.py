@@ -1,4 +1,7 @@
-"""A NIR graph from a file as nodes in a row (NIR: Pedersen et al. 2024; the files of its Python package, versions 0.1, 0.2 and 1)."""
+"""A NIR graph from a file as nodes in a row.
+
+NIR: Pedersen et al. 2024; the files of its Python package, versions 0.1, 0.2 and 1.
+"""
 
 import re
 from collections.abc import Mapping

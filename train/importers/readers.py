@@ -73,7 +73,10 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def is_part(module: nn.Module) -> bool:
-    """Return whether a module is taken as a whole; others are entered: what the user wrote, and what has children and no reader."""
+    """Return whether a module is taken as a whole.
+
+    Others are entered: what the user wrote, and what has children and no reader.
+    """
     if kind_of(module, KNOWN) in KNOWN or any(kind.__module__.startswith(NEURONS) for kind in type(module).__mro__):
         return True
     framework = type(module).__module__.partition(".")[0]

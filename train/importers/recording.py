@@ -46,7 +46,10 @@ class _Call:
 
 
 def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the parts within ``module`` by name, and what the user wrote that has none: what that does shows in what parts receive."""
+    """Yield the parts within ``module`` by name, and those modules of the user's that have none.
+
+    What these do shows in what parts receive.
+    """
     if is_part(module) or not any(True for _ in module.children()):
         yield name or type(module).__name__, module
         return
@@ -67,8 +70,8 @@ def _reset(module: nn.Module) -> None:
 def prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Return a copy of ``module`` in evaluation mode, of ``dtype``, on the CPU, without what only wraps it.
 
-    The states that its neurons keep are dropped first. Weights that are computed, such as those that are quantised, are what they are in the type
-    that they have now.
+    The states that its neurons keep are dropped first. Weights that are computed, such as those that are quantised, are
+    what they are in the type that they have now.
     """
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if nn.parameter.is_lazy(tensor):
@@ -141,7 +144,10 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 
 def _note(name: str, calls: list[_Call], unread: list[str], dtype: torch.dtype) -> Any:
-    """Return a hook that adds a call of a part, and sends on what it sent as numbers of ``dtype``: snnTorch's spikes are float32 in any case."""
+    """Return a hook that adds a call of a part, and makes numbers of ``dtype`` of what it sent.
+
+    snnTorch's spikes are float32 in any case.
+    """
 
     def hook(part: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
         sent = output[0] if isinstance(output, tuple) and output else output

@@ -14,8 +14,9 @@ __all__ = ["Slot"]
 class Slot:
     """A place in a network: one module for all timesteps, or one for each.
 
-    ``received`` and ``sent`` are [T, N, ...]; ``potentials``, of snnTorch's neurons, are those after the reset. ``held``: it was called once, for one
-    timestep, and what it sent is held in all. ``unread`` are the user's own modules that were called between the part before and this one.
+    ``received`` and ``sent`` are [T, N, ...]; ``potentials``, of snnTorch's neurons, are those after the reset. ``held``:
+    it was called once, for one timestep, and what it sent is held in all. ``unread`` are the user's own modules that were
+    called between the part before and this one.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """What wraps a module without changing what it computes is taken away, and weights that are computed become plain ones.
 
-Wrappers are torch.compile and DataParallel. Weights are computed by subclasses, parametrizations, hooks (weight norm, pruning), torch's and
-brevitas's quantisers. They are read as the framework uses them, in its own type of numbers, and each layer is held against the plain one.
+Wrappers are torch.compile and DataParallel. Weights are computed by subclasses, parametrizations, hooks (weight norm,
+pruning), torch's and brevitas's quantisers. They are read as the framework uses them, in its own type of numbers, and
+each layer is held against the plain one.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,10 @@ QUANTISERS = {"input_quant": "what it receives", "output_quant": "what it sends"
 
 
 def settle_hooks(module: nn.Module) -> None:
-    """Let the hooks by which torch computes weights do so now: their results of a training step are part of a graph and cannot be copied."""
+    """Let the hooks by which torch computes weights do so now.
+
+    What they computed in a training step is part of a graph and cannot be copied.
+    """
     with torch.no_grad():
         for part in module.modules():
             for hook in part._forward_pre_hooks.values():
@@ -63,7 +67,10 @@ def _unwrapped(module: nn.Module, name: str, done: dict[int, nn.Module]) -> nn.M
 
 
 def _computed(module: nn.Module) -> Callable[[str, Any], torch.Tensor] | None:
-    """Return what gives the weights of a layer that computes them; None if they are plain, or it is not known what it does."""
+    """Return what gives the weights of a layer that computes them.
+
+    None if they are plain, or if it is not known what the layer does.
+    """
     kind = type_name(module)
     if kind in BREVITAS:
         return _brevitas
@@ -82,7 +89,7 @@ def _as_it_is(place: str, module: Any) -> torch.Tensor:
 def _brevitas(place: str, module: Any) -> torch.Tensor:
     for name, what in QUANTISERS.items():
         if getattr(module, name).is_quant_enabled:
-            words = f"it quantises {what}, for which a float network has no place; it must be None, so that the weights alone are quantised"
+            words = f"it quantises {what}, for which a float network has no place; it must be None"
             raise SourceError(f"{place} {name}: {words}")
     return _values(module.quant_weight())
 
@@ -123,9 +130,10 @@ def _plain(place: str, module: Any, compute: Callable[[str, Any], torch.Tensor])
         made.bias.copy_(bias)
     if not torch.equal(made(probe), expected):
         if hasattr(module, "activation_post_process"):
-            words = "it quantises what it sends, for which a float network has no place; the qconfig's activation must be torch.nn.Identity"
+            words = "it quantises what it sends, for which a float network has no place; use torch.nn.Identity in the qconfig"
             raise SourceError(f"{place} activation_post_process: {words}")
-        raise SourceError(f"{place}: it sends something else than its weights and bias make of its input; a hook may change nothing but the weights")
+        words = "it sends something else than its weights and bias make of its input; take away the hook that does so"
+        raise SourceError(f"{place}: {words}")
     if step_mode is not None:
         made.step_mode = step_mode
     plain: nn.Module = made

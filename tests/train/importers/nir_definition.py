@@ -1,4 +1,7 @@
-"""NIR as its paper defines it, stepped through time: the nodes that the ``nir`` package read, and nothing of this package but the rules."""
+"""NIR as its paper defines it, stepped through time.
+
+It takes the nodes that the ``nir`` package read, and nothing of this package but the rules.
+"""
 
 from typing import Any
 
@@ -42,7 +45,10 @@ def _sent(node: Any, x: Array, rules: NirRules) -> Array:
 
 
 def _neurons(node: Any, kind: str, x: Array, rules: NirRules) -> list[Array]:
-    """Return spikes, or of what does not fire potentials: a timestep is one step of Euler, or the solution for an input that is held."""
+    """Return spikes, or potentials of what does not fire.
+
+    A timestep is one step of Euler, or the solution for an input that is held.
+    """
     r = _numbers(node.r)
     rest = _numbers(node.v_leak) if kind in ("LIF", "LI") else None
     fires = kind in ("LIF", "IF")

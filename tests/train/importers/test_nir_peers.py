@@ -1,4 +1,7 @@
-"""What is exported, read by others: the ``nir`` package with its types checked, SpikingJelly and snnTorch, every spike of the last layer."""
+"""What is exported, read by others: the ``nir`` package with its types checked, SpikingJelly and snnTorch.
+
+Every spike of the last layer is compared.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +127,8 @@ def test_every_exported_graph_is_read_by_others(name: str, tmp_path: Path) -> No
     export_nir(network, path)
     events = random_events(np.random.default_rng(1), network.input, T, SAMPLES)
     x, trace = np.moveaxis(events, 1, 0).astype(np.float64), evaluate(network, events)
+    kinds = [type(node).__name__ for node in nir.read(path).nodes.values()]
+    assert kinds.count("Flatten") == any(found.kind == "dense" for found in network.layers), "maps become a row once"
     for reader, run in READERS.items():
         graph = nir.read(path)
         if words := case.refused.get(reader):

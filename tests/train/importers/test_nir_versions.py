@@ -57,7 +57,10 @@ def pool() -> Tree:
 
 
 def written(path: Path, version: str, nodes: Tree, edges: list[tuple[str, str]] | None = None, *, out: Any = ROW[:1]) -> Path:
-    """Write nodes between an input of three numbers and an output; edges lead along them where none are given, in an order that says nothing."""
+    """Write nodes between an input of three numbers and an output.
+
+    If no edges are given, they lead along the nodes; their order says nothing.
+    """
     first = {"input": {"type": "Input", "shape": np.array(ROW[:1])}}
     named = first | nodes | {"output": {"type": "Output", "shape": np.array(out)}}
     edges = list(pairwise(named))[::-1] if edges is None else edges

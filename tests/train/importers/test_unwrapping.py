@@ -1,4 +1,7 @@
-"""Modules that are wrapped, or compute their weights, are read as what they compute; those that compute something else are refused by name."""
+"""Modules that are wrapped, or compute their weights, are read as what they compute.
+
+Those that compute something else are refused by name.
+"""
 
 import sys
 import warnings
@@ -12,7 +15,7 @@ import snntorch as snn
 import torch
 from brevitas import nn as brevitas
 from brevitas.quant import Int8ActPerTensorFloat, Int8BiasPerTensorFloatInternalScaling, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
-from spikingjelly.activation_based import ann2snn, layer, neuron
+from spikingjelly.activation_based import ann2snn, functional, layer, neuron
 from torch import nn
 from torch.ao import quantization as qat
 from torch.nn.utils import parametrizations, prune
@@ -136,6 +139,18 @@ def test_what_computes_the_same_is_unwrapped(make: Make) -> None:
     assert all(0.05 < rate < 0.95 for rate in result.rates), result.rates
 
 
+@pytest.mark.parametrize("mode", ["s", "m"])
+def test_layers_of_spikingjelly_keep_their_step_mode(mode: str) -> None:
+    conv = parametrizations.weight_norm(lively(layer.Conv2d(1, 3, 3)))
+    dense = prune.l1_unstructured(lively(layer.Linear(12, 3)), "weight", 0.2)
+    module = nn.Sequential(conv, neuron.LIFNode(v_threshold=0.5), layer.Flatten(), dense, neuron.IFNode())
+    functional.set_step_mode(module, mode)
+    result = imported(module)
+    assert result.forward == {"s": "step", "m": "sequence"}[mode]
+    assert all(0.05 < rate < 0.95 for rate in result.rates), result.rates
+    assert (module[0].step_mode, module[3].step_mode) == (mode, mode)
+
+
 def fake_quantised(bits: int, *, each: bool) -> nn.Sequential:
     """A convolution and a dense layer of torch's quantisation-aware training, with weights of few bits and activations as they are."""
     observer = qat.PerChannelMinMaxObserver if each else qat.MinMaxObserver
@@ -228,7 +243,7 @@ NO_PLACE = "for which a float network has no place"
         (lambda: row(Weighted()), "what 2 sends: the shape [3] for [12]; between them comes 3 (Weighted), which cannot be read; use modules of"),
         (observed, "3 (torch.ao.nn.qat.modules.linear.Linear) weight_fake_quant: its observer still runs, and its weights change with every call"),
         (activations, "3 (torch.ao.nn.qat.modules.linear.Linear) activation_post_process: it quantises what it sends, "),
-        (changed_by_a_hook, "3 (Renamed): it sends something else than its weights and bias make of its input; a hook may change nothing but"),
+        (changed_by_a_hook, "3 (Renamed): it sends something else than its weights and bias make of its input; take away the hook"),
         (lambda: row(qat.QuantStub(), nn.Linear(12, 3)), "3 (torch.ao.quantization.stubs.QuantStub): it quantises what goes from layer to layer"),
         (lambda: row(torch.ao.nn.quantized.Linear(12, 3)), "3 (torch.ao.nn.quantized.modules.linear.Linear): its numbers are integers already"),
         (lambda: row(torch.jit.script(nn.Linear(12, 3))), "3 (Linear): it is compiled by torch.jit, which says nothing of its parts"),
@@ -262,7 +277,10 @@ def test_weights_that_forward_multiplies_itself_are_not_a_mistake_of_types() -> 
 
 
 def test_the_examples_of_spikingjelly_are_entered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own classes for whole networks are none of its layers; torchvision, which gives them data, does not import with torch for CPUs."""
+    """Its own classes for whole networks are none of its layers.
+
+    torchvision, which gives them data, does not import with torch for CPUs.
+    """
     vision = ModuleType("torchvision")
     vision.transforms = ModuleType("torchvision.transforms")
     monkeypatch.setitem(sys.modules, "torchvision", vision)
