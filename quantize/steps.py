@@ -105,7 +105,7 @@ def choose_steps(
     if kept:
         # Of exact weights, the rounding of leak and reset is all that remains.
         exact = float(np.median(counts)) * _exact_part(layer, steps, leak, options.timesteps)
-        needed = max(needed, exact if exact <= THRESHOLD_COUNTS_MOST else THRESHOLD_COUNTS)
+        needed = max(needed, min(exact, THRESHOLD_COUNTS_MOST))
     exponent = _exponent(float(np.maximum(needed / np.median(counts), 2 / counts.min())), options.gain_bits)
     if finest:
         exponent = min(exponent, int(np.log2(steps.min() / finest)))
@@ -113,16 +113,16 @@ def choose_steps(
 
 
 def _exact_part(layer: FloatLayer, steps: Float, leak: LeakCode, timesteps: int) -> float:
-    """Return the power of two that divides ``steps`` [C] so that they hold every potential exactly; infinity for none.
+    """Return the power of two that divides ``steps`` [C] so that they hold every potential exactly, at most 2**64.
 
     The weights are whole numbers of ``steps``.
     """
     if layer.neuron == "srm" or (layer.reset == "hard" and (layer.drive_shift.any() or layer.initial.any())):
-        return np.inf
+        return 2.0**64
     resets = np.abs(layer.subtracted if layer.reset == "soft" else layer.load) / steps
-    bits = next((bits for bits in range(THRESHOLD_COUNTS_MOST.bit_length()) if whole(resets * 2.0**bits).all()), np.inf)
+    bits = next((bits for bits in range(THRESHOLD_COUNTS_MOST.bit_length()) if whole(resets * 2.0**bits).all()), 64)
     bits += (timesteps - 1) * {"none": 0, "shift": leak.shift, "multiply": leak.frac_bits}[leak.kind]
-    return 2.0**bits if bits < THRESHOLD_COUNTS_MOST else np.inf
+    return 2.0 ** min(bits, 64)
 
 
 def _readout_steps(

@@ -207,6 +207,28 @@ def test_quantize_writes_the_network_and_its_report(files: Path, tmp_path: Path)
     ended_badly(wrong, "weight_bits of 'none': there is no such layer; the layers are conv[1], out")
 
 
+def test_quantize_keeps_a_grid_and_warns_of_what_became_0(files: Path, tmp_path: Path) -> None:
+    conv, last = float_digits().layers
+    codes = np.random.default_rng(0).integers(-6, 6, last.weights.shape, endpoint=True)
+    codes[:, 0] = 6
+    huge = np.where(np.arange(9).reshape(3, 3) == 4, 1e3, conv.weights)
+    layers = (replace(conv, weights=huge), replace(last, weights=codes * 0.05))
+    save_float(replace(float_digits(), layers=layers), tmp_path / "float.safetensors")
+    given = ("quantize", tmp_path / "float.safetensors", "--out", tmp_path / "n.safetensors", "--force", "--weight-bits")
+    result = spikefold(*given, "out=keep", "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["layers"][1]["weight_bits"] == 4
+    assert np.array_equal(network_file.load(tmp_path / "n.safetensors").weights[1].tensor, codes)
+    assert report["layers"][0]["weights_lost"] == pytest.approx(8 / 9)
+    (warning,) = report["warnings"]
+    assert warning.startswith("layer 'conv[1]': 88.9% of its weights became 0 in 8 bits, more than three quarters in 4 of 4 channels;")
+    assert result.stderr == f"warning: {warning}\n"
+    assert "88.89%" in spikefold(*given, "8").stdout
+    ended_badly(spikefold(*given, "conv[1]=keep"), "layer 'conv[1]' weights: keep; they lie on no grid that 8 bits hold")
+    ended_badly(spikefold(*given, "out=hold"), "'out=hold' is neither a number in 2..8 or keep, nor LAYER= and one of these")
+
+
 def test_quantize_takes_the_widths_of_a_run_that_was_trained_through_the_fold(run: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "quantized", tmp_path / "net.safetensors"
     recipe = RECIPE.replace("[train]", f'[train]\nmethod = "quantize"\nstart = "{run}"') + "[quantize]\nweight_bits = 3\ngain_terms = 1\n"

@@ -123,16 +123,16 @@ def check_grids(result: Result, cell: Cell, seed: int) -> None:
     network = random_float_network(rng, cell, scale=scale)
     events, name = random_events(rng, network), f"{cell}, seed {seed}, {scale}"
     # The factors of a norm on the source's channels take a grid away.
-    held = {layer.name: held_bits(layer.source_weights) is not None for layer in network.layers}
+    held = {layer.name: bits for layer in network.layers if (bits := held_bits(layer.source_weights)) is not None}
     try:
-        integer = fold(network, weight_bits={layer: "keep" for layer, on_one in held.items() if on_one}).network
+        integer = fold(network, weight_bits=held).network
     except FoldError as error:
         result.refused.add(str(error).partition(": ")[2])
         return
     result.grids += 1
     stored = {c.target.removesuffix(".drive"): integer.weights_of(c).tensor for c in integer.connections if c.kind != "identity"}
     for layer in network.layers:
-        if held[layer.name]:
+        if layer.name in held:
             moved = moved_weights(layer, stored[layer.name])
             result.grid_weights += layer.weights.size
             result.moved_weights += moved

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefold.quantize import float_network
+from spikefold.quantize import float_network, rounding
 from tests.equivalence import matrix
 from tests.equivalence.matrix import check_cell, main
 from tests.float_networks import CELLS, NORMS
@@ -27,6 +27,25 @@ def test_every_cell_folds_exactly_and_is_the_same_in_reference_and_simulator(nor
         assert bool(result.refused) is (scales or divides)
         assert result.folded == (0 if divides else 2)
     assert sum(result.fired for result in results) > 0.04 * sum(result.spikes for result in results) / 2
+
+
+def test_weights_on_grids_are_kept_in_every_kind_of_network() -> None:
+    """With sparse, constant, dead and single-weight channels among them, and largest codes of every size."""
+    results = [check_cell(cell, 0, integer=0, rtl=0, first=seed, grids=1) for seed, cell in enumerate(CELLS[::13])]
+    for result in results:
+        assert result.equal, result.first
+        assert all("shared" in reason or "divides" in reason for reason in result.refused), result.refused
+    assert sum(result.grids for result in results) > 0.9 * len(results)
+    assert sum(result.grid_weights for result in results) > 8000
+
+
+def test_a_weight_that_leaves_its_grid_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounding, "grid_codes", lambda flat, bits: np.zeros(len(flat), np.int64))
+    cell = next(cell for cell in CELLS if (cell.norm, cell.neuron, cell.topology) == ("none", "if", "plain"))
+    result = check_cell(cell, 0, integer=0, rtl=0, grids=4)
+    assert result.moved_weights > 50
+    assert not result.equal
+    assert "left their grid" in result.first
 
 
 def test_a_fold_that_forgets_something_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -50,6 +50,21 @@ def test_weights_on_a_grid_keep_their_codes_whatever_the_largest_is(steps: str, 
     assert differ == 0
 
 
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("leak", [0.9, 0.9375, 0.0])
+def test_leaks_and_resets_that_no_integer_holds_flip_next_to_nothing(leak: float, reset: str) -> None:
+    """A threshold has then about 4,096 counts, in however many timesteps."""
+    rng = np.random.default_rng(1)
+    _, weights = on_grid(rng, np.full(CHANNELS, 0.037), 6, np.float32)
+    network = chain(dense("first", weights, leak=leak, threshold=0.7, reset=reset, bias=rng.normal(0, 0.1, CHANNELS)), timesteps=100)
+    result = fold(network, weight_bits=4)
+    (population,) = result.network.populations
+    assert 3000 < 0.7 / population.unit.max() < 10_000
+    spikes, differ = flips(network, result, spikes_in(network, samples=2))["first"]
+    assert spikes > 2000
+    assert differ < 0.02 * spikes
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_what_multiplies_a_whole_channel_leaves_its_grid(bits: int) -> None:
     """A norm with negative gammas, average pooling and the input's scale are factors of a channel, and go into its step."""

@@ -21,12 +21,14 @@ from rich.progress import track
 from rich.table import Table
 
 from spikefold.quantize.float_evaluation import evaluate
+from spikefold.quantize.fold import fold
 from spikefold.train.importers import hdf5_child
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.hdf5_file import decoded
 from spikefold.train.importers.modules import import_module, random_events
 from spikefold.train.importers.nir_graph import chain_of
 from spikefold.train.importers.nir_import import network_of
+from tests.grids import SCALES, moved_weights
 from tests.train.importers.networks import KINDS, Kind, random_source
 from tests.train.importers.nir_sources import CODING, NIR_KINDS, Write
 
@@ -34,6 +36,7 @@ __all__ = ["Tally", "main"]
 
 FIRING = (0.01, 0.99)
 LIVELY_LEAST = 0.8
+ON_GRIDS = ("snntorch Leaky subtract", "snntorch BatchNormTT1d and 2d", "spikingjelly LIFNode", "spikingjelly BatchNorm1d and 2d")
 COLUMNS = ("module kind", "networks", "spikes compared", "networks differing", "layers firing", "float32 flips", "|u - θ| up to", "seconds")
 
 
@@ -93,6 +96,17 @@ def compare_live(kind: Kind, seed: int) -> Equal:
     )  # fmt: skip
 
 
+def compare_grid(kind: Kind, seed: int) -> Equal:
+    """Hold a live module whose weights lie on grids against its import, and them against the integers that it folds into."""
+    source = random_source(kind, seed, SCALES[1 + seed % (len(SCALES) - 1)])
+    found = import_module(source.module, coding=source.coding, timesteps=source.timesteps)
+    stored = fold(found.network, weight_bits="keep").network.weights
+    for layer, weights in zip(found.network.layers, stored, strict=True):
+        if moved := moved_weights(layer, weights.tensor):
+            raise SourceError(f"{moved} of {layer.weights.size} weights of {layer.name!r} left their grid")
+    return Equal(spikes=sum(found.compared), rates=found.rates)
+
+
 def compare_nir(write: Write, seed: int) -> Equal:
     """Hold the last spikes of a framework against those of the graph that it wrote."""
     rng = np.random.default_rng(seed)
@@ -115,6 +129,7 @@ def compare_nir(write: Write, seed: int) -> Equal:
 
 COMPARISONS: dict[str, Compare] = {
     **{kind.name: partial(compare_live, kind) for kind in KINDS},
+    **{f"{kind.name}, on grids": partial(compare_grid, kind) for kind in KINDS if kind.name in ON_GRIDS},
     **{name: partial(compare_nir, write) for name, write in NIR_KINDS.items()},
 }
 

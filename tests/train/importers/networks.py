@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from spikefold.data.coding import InputCoding
+from tests.grids import on_grid
 
 Rng = np.random.Generator
 SIDE, CHANNELS, CLASSES = 6, 4, 3
@@ -99,8 +100,11 @@ def trained(module: nn.Module, rng: Rng) -> None:
                     scale.copy_(torch.from_numpy(rng.uniform(0.5, 1.5, scale.shape)))
 
 
-def random_source(kind: Kind, seed: int) -> Source:
-    """Return a random network of a kind: a convolution, average pooling and a dense layer, with neurons behind it or none."""
+def random_source(kind: Kind, seed: int, scale: str = "") -> Source:
+    """Return a random network of a kind: a convolution, average pooling and a dense layer, with neurons behind it or none.
+
+    With a ``scale`` of :data:`tests.grids.SCALES` its weights are rounded to it, and some channels are odd; all else is drawn as without.
+    """
     rng = np.random.default_rng(seed)
     timesteps, coding = int(rng.integers(2, 10)), _coding(rng)
     read = bool(rng.integers(2))
@@ -118,6 +122,11 @@ def random_source(kind: Kind, seed: int) -> Source:
         parts = {"0": conv, "1": norms[0], "2": neurons[0], "3": nn.AvgPool2d(2), "4": nn.Flatten(), "5": dense, "6": norms[1], "7": neurons[1]}
         module, forward = _sequential([part for part in parts.values() if part is not None], rng, kind)
     trained(module, rng)
+    if scale:
+        odd = rng.spawn(1)[0]
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                part.weight.data = torch.from_numpy(on_grid(odd, part.weight.detach().numpy().astype(np.float64), scale)).to(part.weight)
     if bounded:
         _bound(module, coding)
     if kind.quantise is not None:
