@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,8 @@ def used_bits(layer: LayerConfig, file: str, word: int) -> list[int]:
     axes = next((axes for axes, rom in schedule.roms.items() if rom.file == file), None)
     if axes is None:
         return []
-    bits, offset = [], 0
+    bits: list[int] = []
+    offset = 0
     for parameter in schedule.parameters.values():
         if parameter.axes == axes:
             served, stored = (lanes, plan.lanes) if "c" in axes else (1, 1)
@@ -97,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         build = Path(name)
         manifest = rtl.generate(network, chip, flow.data_for(network, None, "test", None), build, samples=options.samples)
-        vectors, layers = manifest["vectors"], manifest["layers"]
+        vectors: Any = manifest["vectors"]
+        layers: Any = manifest["layers"]
         print(f"vectors: {json.dumps({key: vectors[key] for key in ('samples', 'steps')})}")
         program = compiled(build, options.simulator)
         passed = subprocess.run(program, cwd=build, capture_output=True, text=True, check=False)

@@ -42,7 +42,7 @@ def on_grid(rng: Rng, weights: np.ndarray, scale: str) -> np.ndarray:
         steps = (np.full_like(peaks, peaks.max()) if scale == "layer" else peaks) / top
         if scale == "power of two":
             steps = np.exp2(np.ceil(np.log2(steps)))
-        kind = rng.choice([np.float32, np.float64])
+        kind = np.dtype(str(rng.choice(["float32", "float64"])))
         flat = (np.rint(flat / steps).astype(kind) * steps.astype(kind)).astype(np.float64)
     return with_odd_channels(rng, flat).reshape(weights.shape)
 

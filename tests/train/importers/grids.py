@@ -116,7 +116,7 @@ def torch_layers(case: Case) -> tuple[nn.Module, nn.Module]:
     from torch.ao.nn import qat
 
     class PowerOfTwo(quantization.MovingAverageMinMaxObserver):
-        def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
+        def calculate_qparams(self, **_: Any) -> tuple[torch.Tensor, torch.Tensor]:
             scale, zero = super().calculate_qparams()
             return torch.exp2(torch.ceil(torch.log2(scale))), zero
 
@@ -145,7 +145,7 @@ def brevitas_layers(case: Case) -> tuple[nn.Module, nn.Module]:
     return layers.QuantConv2d(1, CHANNELS, 3, padding=1, **given), layers.QuantLinear(CHANNELS * 16, 10, **given)
 
 
-def quantised_weights(layer: nn.Module) -> torch.Tensor:
+def quantised_weights(layer: Any) -> torch.Tensor:
     """Return the float32 weights that the layer computes with."""
     if hasattr(layer, "weight_fake_quant"):
         return layer.weight_fake_quant(layer.weight)
