@@ -78,12 +78,12 @@ def untouched(found: dict[str, Bools]) -> dict[str, list[int]]:
     return {name: missed for name, missed in words.items() if missed}
 
 
-def choose(found: dict[str, Bools], times: int) -> list[int]:
-    """Return samples that together touch every part as often as all of them do, but no more than ``times``; the most useful first."""
+def choose(found: dict[str, Bools], times: int, most: int) -> list[int]:
+    """Return at most ``most`` samples that together touch every part as often as all of them do, or ``times``; the most useful first."""
     flat = np.concatenate([parts.reshape(len(parts), -1) for parts in found.values()], axis=1)
     wanted = np.minimum(flat.sum(0), times)
     chosen: list[int] = []
-    while wanted.any():
+    while wanted.any() and len(chosen) < most:
         gains = (flat & (wanted > 0)).sum(1)
         gains[chosen] = 0
         best = int(gains.argmax())

@@ -33,6 +33,8 @@ VECTOR_CANDIDATES = 64
 """Samples, and as many of drawn events, among which the vectors of the self-checking bench are chosen."""
 VECTOR_TOUCHES = 4
 """How often the vectors touch each word: a second and a third time show flipped bits that rounding hid at first."""
+VECTOR_WORDS = 100_000
+"""Updated words that the vectors may hold: some megabytes of files, and some minutes in the slowest simulator."""
 RUN_SAMPLES_LEAST = 2
 """One inference behind another shows whether the chip starts afresh."""
 
@@ -65,7 +67,7 @@ def generate(
 
 
 def chosen_events(network: Network, chip: ChipConfig, data: Dataset) -> npt.NDArray[np.int8]:
-    """Return events [N, T, C, H, W] that touch every word of the chip's memories ``VECTOR_TOUCHES`` times, if the candidates do.
+    """Return events [N, T, C, H, W] that touch the words of the chip's memories ``VECTOR_TOUCHES`` times, as far as the candidates do.
 
     The candidates are the first samples of ``data`` and as many of payloads drawn from the whole range of the coding, sparse and dense.
     """
@@ -80,7 +82,8 @@ def chosen_events(network: Network, chip: ChipConfig, data: Dataset) -> npt.NDAr
     drawn *= rng.random(drawn.shape) < density
     events = np.concatenate([events_of(network, data, range(count)), drawn.astype(np.int8)])
     spikes = virtual.run(events, timing=False).spikes
-    return events[choose(touched(Interface(network, chip), events, spikes), VECTOR_TOUCHES)]
+    most = max(1, VECTOR_WORDS // (network.timesteps * sum(plan.words for plan in virtual.plans)))
+    return events[choose(touched(Interface(network, chip), events, spikes), VECTOR_TOUCHES, most)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -55,8 +55,9 @@ def test_a_schedule_is_touched_by_neurons_that_fire_and_by_neurons_that_do_not()
 def test_samples_are_chosen_until_no_part_gains_a_touch() -> None:
     parts = np.array([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0]], bool)
     found = {"a": parts[:, :2, None], "b": parts[:, None, 2:]}
-    assert choose(found, 1) == [2, 3]
-    assert choose(found, 9) == [2, 0, 1, 3]
+    assert choose(found, 1, 10) == [2, 3]
+    assert choose(found, 9, 10) == [2, 0, 1, 3]
+    assert choose(found, 9, 2) == [2, 0]
     assert untouched(found) == {"b": [0]}
 
 

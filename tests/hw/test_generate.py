@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from spikefold.hw.cosim import simulator_environment
+from spikefold.hw.coverage import touched, untouched
+from spikefold.hw.interface import Interface
+from spikefold.quantize import reference
 from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.network_file import load
 from tests.hw.builds import build, run
@@ -77,6 +80,7 @@ def test_the_manifest_describes_the_network_the_chip_and_the_vectors(case: Case,
         "samples": len(case.events),
         "steps": len(case.events) * (network.timesteps + depth),
         "cycles_per_inference": {"least": min(each), "most": max(each)},
+        "untouched_words": untouched(touched(Interface(network, case.chip), case.events, reference.run(network, case.events).spikes)),
     }
 
 
