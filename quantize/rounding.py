@@ -75,7 +75,7 @@ def integer_weights(weights: Float, steps: Float, bits: int) -> npt.NDArray[np.i
     """Return the weights in counts of their channel's step: symmetric in ``bits`` bits, but for a grid that has the lowest code."""
     low, high = signed_range(bits)
     column = (-1, *(1,) * (weights.ndim - 1))
-    least = np.where(held(weights, steps, bits), low, -high).reshape(column)
+    least = np.where(held(weights, steps.ravel(), bits), low, -high).reshape(column)
     return np.clip(np.rint(weights / steps.reshape(column)), least, high).astype(np.int8)
 
 

@@ -1,6 +1,6 @@
 """Networks trained with quantised weights: their spikes in float64 against those of the integers that they fold into.
 
-``python -m tests.train.importers.grids [--epochs 3] [--samples 360] [--only WORDS] [--out FILE]`` needs the extra ``peers``. It trains small
+``python -m tests.train.importers.grids [--epochs 4] [--samples 360] [--only WORDS] [--out FILE]`` needs the extra ``peers``. It trains small
 networks of snnTorch on the digits, with the weights quantised by torch (``torch.ao``) or brevitas, to 4 and 8 bits, with a scale for a
 tensor, for each channel, or a power of two. Each is imported, which holds every spike against the framework's in float64, folded with the
 bits that ``keep`` finds, and run by the reference. A spike that differs is a flip. Neurons without a leak that are reset to 0, and with a
@@ -74,7 +74,7 @@ CASES = tuple(
 class Found:
     """Of one network: the bits and the largest code of each layer, weights that differ, spikes compared, fired and flipped, and accuracy."""
 
-    bits: tuple[int, ...]
+    kept_bits: tuple[int, ...]
     codes: tuple[int, ...]
     weights_differing: int
     spikes: int
@@ -202,7 +202,7 @@ def measure(case: Case, epochs: int, samples: int) -> Found:
         steps = np.abs(flat).max(1) / np.maximum(np.abs(counts).max(1), 1)
         differing += int((~np.isclose(counts * steps[:, None], flat, rtol=1e-6, atol=0)).sum())
     return Found(
-        bits=tuple(layer.weight_bits for layer in result.layers), codes=tuple(int(np.abs(counts).max()) for counts in codes),
+        kept_bits=tuple(layer.weight_bits for layer in result.layers), codes=tuple(int(np.abs(counts).max()) for counts in codes),
         weights_differing=differing, spikes=sum(layer.size for layer in expected), fired=sum(int(layer.sum()) for layer in expected),
         flips=sum(int((a != b).sum()) for a, b in zip(expected, found, strict=True)),
         accuracy=float((expected[-1].sum((1, 3, 4)).argmax(1) == data.labels[:samples]).mean()),
@@ -211,7 +211,7 @@ def measure(case: Case, epochs: int, samples: int) -> Found:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.train.importers.grids", description="Hold quantised networks against their integers.")
-    parser.add_argument("--epochs", type=int, default=3, help="how long each network is trained")
+    parser.add_argument("--epochs", type=int, default=4, help="how long each network is trained")
     parser.add_argument("--samples", type=int, default=360, help="how many of the 360 samples of the test split are compared")
     parser.add_argument("--only", default="", help="cases whose name has these words, as in 'torch, 4 bits'")
     parser.add_argument("--out", type=Path, help="a JSON file for the result")
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_column(column, no_wrap=True, justify="left" if column in columns[:4] else "right")
     for case, found in results.items():
         table.add_row(
-            case.framework, str(case.bits), case.scale, case.neurons, ", ".join(map(str, found.bits)), ", ".join(map(str, found.codes)),
+            case.framework, str(case.bits), case.scale, case.neurons, ", ".join(map(str, found.kept_bits)), ", ".join(map(str, found.codes)),
             f"{found.accuracy:.2%}", f"{found.fired:,}", f"{found.flips:,}", f"{found.spikes:,}", "yes" if case.exact else "no",
         )  # fmt: skip
     console.print(table)

@@ -19,6 +19,7 @@ def test_integers_spike_as_the_framework(framework: str, tmp_path: Path, capsys:
     assert grids.main([*UNTRAINED, "--only", f"{framework}, 4 bits, channel, no leak, reset", "--out", str(out)]) == 0
     found = json.loads(out.read_text(encoding="utf-8"))
     (case,) = found["cases"]
+    assert (case["bits"], case["kept_bits"]) == (4, [4, 4])
     assert (case["weights_differing"], case["flips"], found["failures"]) == (0, 0, [])
     assert case["spikes"] == 8 * grids.TIMESTEPS * (grids.CHANNELS * 64 + 10)
     assert case["fired"] > 500
