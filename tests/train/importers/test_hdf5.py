@@ -130,6 +130,14 @@ def test_names_of_the_file_do_not_reach_a_terminal() -> None:
         parse_hdf5(content, "f")
 
 
+@pytest.mark.parametrize("shape", [(70,), (50, 2), (3, 40), (2, 3, 20), (0, 2), (1,)])
+def test_every_text_arrives_in_its_place(shape: tuple[int, ...]) -> None:
+    """They are read in blocks, along the first axes or the last."""
+    texts = np.array([f"t{i}" for i in range(int(np.prod(shape)))], dtype=object).reshape(shape)
+    content = file(lambda opened: opened.create_dataset("t", data=texts, dtype=h5py.string_dtype()))
+    assert hdf5_child.read(content)["content"] == {"t": texts.tolist()}
+
+
 def test_texts_that_are_the_same_bytes_of_the_file_are_counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_child, "TEXT_BYTES_MAX", 1000)
     content = file(lambda f: f.create_dataset("t", data=["x" * 100] * 20, dtype=h5py.string_dtype()))
