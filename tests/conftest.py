@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Two processes run the tests. More threads in each would wait for each other, and burn CPU time while they do.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 MAY_SKIP = {
     "tests/hostile/test_corpus.py": "only Linux can set a process's peak of memory back",
     "tests/hostile/test_fuzz.py": "only Linux can set a process's peak of memory back",

@@ -1,13 +1,9 @@
 """What several tests of graphs need."""
 
 import pytest
-import torch
 
 from spikefold.train.importers import hdf5_child, nir_graph
 from spikefold.train.importers.hdf5_file import decoded
-
-# The networks are small: more threads only wait for each other, and a run of them takes several times the CPU time.
-torch.set_num_threads(1)
 
 
 @pytest.fixture
