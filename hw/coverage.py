@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spikefold.hw.interface import Interface
 from spikefold.hw.layer import LayerConfig
+from spikefold.quantize.parameters import layer_parameters
 
 __all__ = ["choose", "touched", "untouched"]
 
@@ -62,14 +63,16 @@ def schedule_parts(layer: LayerConfig, spikes: Bools) -> Iterator[tuple[str, Boo
     if layer.population.never_fires:
         fired = np.ones_like(fired)
     spare = plan.groups * plan.lanes - plan.shape[0]
-    for axes, rom in layer.schedule.roms.items():
+    parameters = layer_parameters(layer.network, plan.index, layer.chip.gain_terms)
+    for axes in sorted({parameter.axes for parameter in parameters.values()} - {""}):
         seen = np.stack([fired, silent], axis=-1)
         if "t" not in axes:
             seen = np.any(seen, axis=1, keepdims=True)
         # Lanes without a neuron have nothing to show.
         lanes = np.pad(seen, ((0, 0), (0, 0), (0, spare), (0, 0)), constant_values=True)
         seen = lanes if "c" in axes else np.any(seen, axis=2, keepdims=True)
-        yield rom.file, seen.reshape(len(spikes), len(rom.words), -1)
+        words = (layer.network.timesteps if "t" in axes else 1) * (plan.groups if "c" in axes else 1)
+        yield f"mem/layer{plan.index}_schedule_{axes}.hex", seen.reshape(len(spikes), words, -1)
 
 
 def untouched(found: dict[str, Bools]) -> dict[str, list[int]]:
