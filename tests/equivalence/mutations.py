@@ -559,6 +559,11 @@ OTHER = (
           file="quantize/records.py", test=f"{ROUND_TRIPS}::test_every_field_of_an_integer_network_comes_back"),
     other("chip-field-forgotten", "file", "return ChipConfig(**table)", 'return ChipConfig(**table | {"gain_terms": 0})',
           "a field of a chip's file is left out", file="quantize/chip.py", test=f"{ROUND_TRIPS}::test_every_field_of_a_chip_is_read"),
+    other("selfcheck-end", "bench", "differences != 0 || {missing}", "differences != 0", "events that fail to come at the end are not missed",
+          file="hw/testbench.py", test="tests/hw/test_selfcheck.py::test_what_was_expected_last_and_never_came_fails"),
+    other("estimate-sign-bit", "estimate", '(parameters["gain"].bits + (not parameters["gain"].signed))', '(parameters["gain"].bits)',
+          "the sign bit of an unsigned gain is forgotten",
+          file="quantize/resources.py", test="tests/quantize/test_resources.py::test_multipliers_of_a_lane_are_as_wide_as_its_signed_factors"),
 )  # fmt: skip
 """What no comparison of executions could notice. Each names the test that must fail."""
 
