@@ -12,7 +12,8 @@ VENV := .venv
 INSTALLED := $(VENV)/.spikefold-installed
 TESTED := $(VENV)/.spikefold-installed-dev
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/pip install --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# Most of what is installed is never imported, so Python compiles a file when it is.
+INSTALL := $(BIN)/pip install --no-compile --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .PHONY: demo test check verify-deep bench setup setup-dev clean
 
@@ -37,15 +38,11 @@ setup: $(INSTALLED)
 
 setup-dev: $(TESTED)
 
-$(INSTALLED): pyproject.toml constraints.txt .ci/packages
+$(INSTALLED) $(TESTED): pyproject.toml constraints.txt .ci/packages
 	.ci/packages $(PYTHON)
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[all]'
-	touch $@
-
-$(TESTED): $(INSTALLED)
-	$(INSTALL) -e '.[dev]'
-	touch $@
+	$(INSTALL) -e '.[$(if $(filter $(TESTED),$@),dev,all)]'
+	touch $@ $(INSTALLED)
 
 clean:
 	rm -rf $(VENV) demo-out build dist
