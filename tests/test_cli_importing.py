@@ -1,10 +1,6 @@
 """``spikefold import`` on the command line: what it leaves, and its one-line errors."""
 
 import json
-import re
-import shlex
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,24 +164,6 @@ def test_what_is_read_is_never_replaced(hard: Path, tmp_path: Path) -> None:
     ended_badly(spikefold("import", renamed, "--out", renamed, "--force"), *words)
     assert (hard.read_bytes(), (run / "model.safetensors").read_bytes()) == (content, content)
     assert (graph.read_bytes(), renamed.read_bytes()) == (written, written)
-
-
-def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    boxes = (Path(__file__).parents[1] / "docs" / "importing.md").read_text(encoding="utf-8").split("```\n")[1::2]
-    monkeypatch.chdir(tmp_path)
-    verbs = []
-    for target, text, line in re.findall(r"(?:(cat > net\.py|python -) <<'END'\n(.*?)\nEND|spikefold ([^\n]*))\n", "".join(boxes), re.DOTALL):
-        if target.startswith("cat"):
-            Path("net.py").write_text(text, encoding="utf-8")
-        elif target:
-            subprocess.run([sys.executable, "-c", text], check=True)
-        else:
-            result = spikefold(*shlex.split(line))
-            assert result.exit_code == 0, f"{line}: {result.output}"
-            verbs.append(line.split()[0])
-    assert verbs == ["import", "quantize", "export", "import", "import"]
-    for name in ("hard.nir", "theirs.nir"):
-        assert len(nir.read(name).nodes) > 5, "others read the graphs of the page with their types checked"
 
 
 def test_a_graph_of_another_framework_needs_its_rules(tmp_path: Path) -> None:

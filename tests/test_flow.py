@@ -291,11 +291,11 @@ def test_a_verification_compares_all_that_both_sides_can_record(monkeypatch: pyt
     network = integer_network()
     chip = Chip(network, CHIP)
 
-    def hardware(build: Path, network: Network, config: ChipConfig, events: np.ndarray, *, simulator: str) -> Trace:
+    def hardware(build: Path, network: Network, config: ChipConfig, events: np.ndarray, *, simulator: str, top: str) -> Trace:
         return replace(chip.run(events, potentials=True, gaps=None), clamps=None, sops=None)
 
     monkeypatch.setattr(cosim, "run_rtl", hardware)
-    monkeypatch.setattr(rtl, "read_build", lambda build: (network, CHIP, ()))
+    monkeypatch.setattr(rtl, "read_build", lambda build: rtl.Build(network=network, chip=CHIP, top="spikefold", changed=()))
     found = rtl.verify(Path(), dataset(network), samples=3)
     values = {"spikes", "potentials", "scores"}
     assert {kind for kind, count in found.reference.compared.items() if count} == values

@@ -45,6 +45,9 @@ SHORT = {
     'python -m tests.train.importers.deep --networks 1000 --kind "nir of"': (
         "python -m tests.train.importers.deep --networks 2 --kind 'nir of snntorch'",
     ),
+    "python -m tests.train.importers.grids": (
+        "python -m tests.train.importers.grids --epochs 0 --samples 8 --only 'torch, 4 bits, tensor, no leak, reset to 0'",
+    ),
     "spikefold verify .": ("spikefold verify . --samples 1",),
 }
 """Commands that take long, and what the tests run in their place."""

@@ -131,7 +131,7 @@ def test_the_hardware_cases_exist():
 SAMPLE = {
     "reference": ("reference-drive-half-down", "reference-strict", "reference-schedule", "reference-sum-not-clamped"),
     "kernel": ("kernel-strict", "kernel-not-cleared", "kernel-payload-sign", "kernel-soft-threshold"),
-    "rtl": ("rtl-strict", "rtl-clamp-high", "rtl-bank-stuck", "rtl-tick-lost"),
+    "rtl": ("rtl-strict", "rtl-bank-stuck"),
 }
 
 

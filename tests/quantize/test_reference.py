@@ -73,7 +73,8 @@ def test_the_boundary_vectors_meet_every_boundary():
 def test_random_networks_fire_and_meet_every_boundary(small: bool):
     found = [random_case(seed, small=small) for seed in range(100)]
     lively = sum(all(0.02 <= rate <= 0.6 for rate in firing_rates(case)) for case in found)
-    totals = {name: sum(boundary_statistics(case)[name] for case in found[:50]) for name in BOUNDARIES}
+    statistics = [boundary_statistics(case) for case in found[:50]]
+    totals = {name: sum(of_case[name] for of_case in statistics) for name in BOUNDARIES}
     assert lively >= 85
     assert all(count >= 20 for count in totals.values()), totals
     sizes = [population.size for case in found for population in case.network.populations]

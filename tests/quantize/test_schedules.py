@@ -20,10 +20,17 @@ def test_ties_round_to_even() -> None:
 
 
 def test_decrements_and_loads_of_a_folded_layer_round_to_even() -> None:
-    """Weights of 127 make the step 1, so that a decrement or a load of 2.5 is 2.5 counts."""
-    coding = InputCoding(shape=(1, 1, 1), coding="poisson", mean=0.0, std=1.0, scale=1.0, payload_bits=2, seed=0)
+    """Weights of 127 beside others, on no grid, make the step 1, so that a decrement or a load of 2.5 is 2.5 counts."""
+    coding = InputCoding(shape=(2, 1, 1), coding="poisson", mean=0.0, std=1.0, scale=1.0, payload_bits=2, seed=0)
     layer = FloatLayer(
-        name="only", kind="dense", weights=np.full((7, 1), 127.0), norm=Norm.none(7), leak=1.0, threshold=9.0, reset="soft", decrement=np.array(TIES)
+        name="only",
+        kind="dense",
+        weights=np.tile([127.0, 60.3], (7, 1)),
+        norm=Norm.none(7),
+        leak=1.0,
+        threshold=9.0,
+        reset="soft",
+        decrement=np.array(TIES),
     )
     network = FloatNetwork(timesteps=2, input=coding, layers=(layer,), readout="spike_count", class_names=tuple("abcdefg"))
     soft = fold(network).network.populations[0]

@@ -17,7 +17,7 @@ def test_a_short_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [(kind["name"], kind["networks"], kind["differing"]) for kind in found["kinds"]] == [(name, 2, 0) for name in names]
     assert all(kind["spikes"] > 50 for kind in found["kinds"])
     assert "spikes compared" in capsys.readouterr().out
-    assert len(deep.COMPARISONS) == 25
+    assert len(deep.COMPARISONS) == 29
 
 
 def test_a_difference_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("snntorch")
 from spikefold.quantize.fold import fold
 from tests.train.importers import grids
 
@@ -14,7 +13,6 @@ UNTRAINED = ("--epochs", "0", "--samples", "8")
 
 @pytest.mark.parametrize("framework", ["torch", "brevitas"])
 def test_integers_spike_as_the_framework(framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip(framework)
     out = tmp_path / "grids.json"
     assert grids.main([*UNTRAINED, "--only", f"{framework}, 4 bits, channel, no leak, reset", "--out", str(out)]) == 0
     found = json.loads(out.read_text(encoding="utf-8"))
