@@ -34,6 +34,7 @@ __all__ = ["Outcome", "cases_for", "main", "run_mutation"]
 
 PACKAGE = Path(spikefold.__file__).parent
 TESTS = Path(__file__).parent.parent
+BESIDE = ("benchmarks", "examples")
 CHECK_OF_TARGET = {"reference": "reference", "kernel": "simulator", "rtl": "rtl"}
 RTL_CASES = (
     "threshold -1, 0, +1, soft", "drive ties by an odd and a negative gain, shift 2", "soft resets beyond both ends",
@@ -106,6 +107,9 @@ def run_mutation(mutation: Mutation, cases: Path | None = None) -> Outcome:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE, root / "spikefold", ignore=ignore)
         shutil.copytree(TESTS, root / "tests", ignore=ignore)
+        # No mutation touches what only tests read.
+        for folder in BESIDE:
+            (root / folder).symlink_to(TESTS.parent / folder)
         path = root / "spikefold" / mutation.file
         text = path.read_text(encoding="utf-8")
         if text.count(mutation.old) != 1:
