@@ -12,8 +12,10 @@ VENV := .venv
 INSTALLED := $(VENV)/.spikefold-installed
 TESTED := $(VENV)/.spikefold-installed-dev
 BIN := $(VENV)/bin
-# Most of what is installed is never imported, so Python compiles a file when it is.
-INSTALL := $(BIN)/pip install --no-compile --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+INSTALL := $(BIN)/pip install --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+# Many tests start processes of their own, which would compile all that they import again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check verify-deep bench setup setup-dev clean
 
