@@ -50,7 +50,7 @@ def test_a_program_runs(program: str, tmp_path: Path, capsys: pytest.CaptureFixt
     arguments, words = SMOKE[program]
     threads = torch.get_num_threads()
     # A program starts parts of itself by their names.
-    for folder in ("benchmarks", "tests"):
+    for folder in ("benchmarks", "examples", "tests"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     with as_program(tmp_path, program, *arguments):
         status = status_of(program)
