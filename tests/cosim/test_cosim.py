@@ -40,8 +40,12 @@ def rtl(folder: Path, case: Case, **options: Any) -> Trace:
 
 
 @pytest.mark.parametrize(
-    ("seed", "gaps"), [(2, "mixed"), (16, "back-to-back"), (20, "mixed"), (35, "isolated"), (36, "mixed"), (41, "back-to-back"), (44, "mixed")]
-)
+    ("seed", "gaps"),
+    [
+        (2, "mixed"), (35, "isolated"), (41, "back-to-back"),
+        *(pytest.param(seed, gaps, marks=pytest.mark.deep) for seed, gaps in ((16, "back-to-back"), (20, "mixed"), (36, "mixed"), (44, "mixed"))),
+    ],
+)  # fmt: skip
 def test_verilog_and_simulated_chip_are_equal_to_the_cycle(tmp_path: Path, seed: int, gaps: str) -> None:
     case = random_case(seed, small=True)
     between = gaps_of(case, gaps)

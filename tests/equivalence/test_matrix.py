@@ -31,7 +31,7 @@ def test_every_cell_folds_exactly_and_is_the_same_in_reference_and_simulator(nor
 
 def test_weights_on_grids_are_kept_in_every_kind_of_network() -> None:
     """With sparse, constant, dead and single-weight channels among them, and largest codes of every size."""
-    results = [check_cell(cell, 0, integer=0, rtl=0, first=seed, grids=1) for seed, cell in enumerate(CELLS[::13])]
+    results = [check_cell(cell, 0, integer=0, rtl=0, first=seed, grids=1) for seed, cell in enumerate(CELLS[::19])]
     for result in results:
         assert result.equal, result.first
         assert all("shared" in reason or "divides" in reason for reason in result.refused), result.refused

@@ -84,6 +84,8 @@ ROWS: dict[str, Row] = {
 FAILING = tuple(name for name in ROWS if "post_resnet106" in name)
 SRM = tuple(name for name in ROWS if "scnn12" in name or "resnet106" in name)
 LEARNING = tuple(name for name in ROWS if name not in FAILING)
+LARGE = ("conversion_imagenet_vgg11x2", "psp_bn_fashion_mnist_pre_resnet106", "psp_bn_n_mnist_pre_resnet106", "psp_ln_n_mnist_pre_resnet106")
+"""They take seconds each, and smaller ones of their kind learn too."""
 
 
 def recipe_of(name: str) -> Recipe:
@@ -132,7 +134,7 @@ def training(name: str) -> list[tuple[float, int]]:
     return overfit(trained_by_gradient(scaled(recipe, timesteps=timesteps)), steps=150, learning_rate=3e-3)
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.deep] if name in LARGE else []) for name in LEARNING])
 def test_overfits_one_batch(name: str) -> None:
     assert overfitted(found := training(name)), found
 

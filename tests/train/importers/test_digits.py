@@ -45,7 +45,7 @@ def test_every_spike_of_the_test_split(framework: str) -> None:
     assert kinds == {"snntorch": [("bntt", "soft"), ("none", "soft")], "spikingjelly": [("bn", "hard"), ("bntt", "soft")]}[framework]
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", ["snntorch", pytest.param("spikingjelly", marks=pytest.mark.deep)])
 def test_folded_simulated_and_in_verilog(framework: str, tmp_path: Path) -> None:
     network = fold(imported(framework).network).network
     chip, data = ChipConfig(), load_dataset("digits", "test")
