@@ -20,7 +20,7 @@ Spikes = tuple[Bools, ...]
 
 
 def touched(interface: Interface, events: npt.NDArray[np.int8], spikes: Spikes) -> dict[str, Bools]:
-    """Return what each of the samples ``events`` [N, T, C, H, W], with its ``spikes``, touches: [N, words, parts] of each memory file.
+    """Return the parts of words that each of the samples ``events`` [N, T, C, H, W] touches: [N, words, parts] of each memory file.
 
     A word is touched if all of its parts are, by one sample or by several.
     """

@@ -67,7 +67,7 @@ def chip_verilog(chip: SpikingChip) -> str:
 
 
 def with_memory_folder(verilog: str) -> str:
-    """Return what Yosys wrote with a parameter MEM, the folder of the images, handed down from the top module to every read-only memory.
+    """Return the Verilog with a parameter MEM, the folder of the images. The top module hands it down to every read-only memory.
 
     Amaranth's modules have no parameters. A module's name is still its path here, so all modules above a memory are known.
     """

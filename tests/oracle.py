@@ -144,7 +144,7 @@ def fan_out(network: Network, index: int, event: tuple[int, int, int, int]) -> l
 
 
 def root_of(scale: PspScale, k: Connection, shape: tuple[int, int, int], stream: list[Events]) -> int:
-    """Return what PSP-LN divides a sample by, from docs/folding.md."""
+    """Return PSP-LN's root for a sample, by docs/folding.md."""
     channels, height, width = shape[0], shape[1] // k.pool, shape[2] // k.pool
     total = squares = 0
     for c, y, x in product(range(channels), range(height), range(width)):

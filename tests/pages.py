@@ -51,7 +51,7 @@ def inline_commands(text: str) -> list[str]:
 
 
 def unknown_parts(command: str) -> list[str]:
-    """Return what a command names that is not there: a verb, a module, a target, an extra, or an option."""
+    """Return the verbs, modules, targets, extras and options of a command that do not exist."""
     words = [word.strip("[]") for word in shlex.split(command)]
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     if words[0] == "spikefold":

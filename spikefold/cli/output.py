@@ -202,5 +202,5 @@ def comparison_rows(name: str, comparison: "Comparison") -> list[tuple[object, .
 
 
 def compared_values(kind: str) -> str:
-    """Return what values of ``kind`` are called beside their number; clamps and operations are compared as counts."""
+    """Return the name of values of ``kind`` in a table. Clamps and operations are compared as counts."""
     return COMPARED_VALUES.get(kind, kind)

@@ -227,7 +227,7 @@ def norm(framework: str, name: str) -> Callable[[int, int, int], nn.Module]:
 
 
 def fake_quantised(*, each: bool) -> Callable[[Any, Rng], nn.Module]:
-    """Return what makes layers of torch's quantisation-aware training, with one scale or one for each channel."""
+    """Return a maker of layers for torch's quantisation-aware training, with one scale or one for each channel."""
 
     def make(layer: Any, rng: Rng) -> nn.Module:
         from torch.ao import quantization
@@ -248,7 +248,7 @@ def fake_quantised(*, each: bool) -> Callable[[Any, Rng], nn.Module]:
 
 
 def of_brevitas(*, each: bool) -> Callable[[Any, Rng], nn.Module]:
-    """Return what makes layers of brevitas, with one scale or one for each channel."""
+    """Return a maker of brevitas layers, with one scale or one for each channel."""
 
     def make(layer: Any, rng: Rng) -> nn.Module:
         from brevitas import nn as brevitas

@@ -15,7 +15,7 @@ Array = Any
 
 
 def sent(graph: Any, x: Array, rules: NirRules) -> dict[str, Array]:
-    """Return what every node of a row sends for inputs [T, N, ...]: [T, N, ...] by the node's name."""
+    """Return the outputs [T, N, ...] of every node of a row, by its name, for inputs [T, N, ...]."""
     following = dict(graph.edges)
     name = next(name for name, node in graph.nodes.items() if type(node).__name__ == "Input")
     found = {name: torch.from_numpy(np.asarray(x, np.float64))}
