@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/spikefold demo --out demo-out --force
 
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 -m "not deep"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not deep"
 
 check: setup-dev
 	.ci/run
@@ -31,7 +31,7 @@ check: setup-dev
 verify-deep: setup-dev
 	$(BIN)/python -m tests.equivalence.deep
 	$(BIN)/python -m tests.equivalence.mutate
-	$(BIN)/python -m pytest -n 2 -m deep
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m deep
 
 bench: setup-dev
 	$(BIN)/python -m benchmarks.throughput

@@ -1,21 +1,19 @@
 """Training under torchrun, and trainings that are killed: the result is that of one undisturbed process."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spikefold.train.store import load_run
+from tests.cli import spikefold
 from tests.train.recipes import recipe_text
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 TOLERANCE = 2e-5
 """Of weights and statistics that are of the order of 1: float32's sums in another order, over 42 steps."""
 
@@ -24,12 +22,10 @@ def command(*options: str) -> list[str]:
     return [sys.executable, *options, "-m", "spikefold", "train", "recipe.toml", "--json"]
 
 
-def run(folder: Path, *options: str, out: str, more: Sequence[str] = ()) -> None:
-    line = [*command(*options), "--out", out, *more]
-    done = subprocess.run(line, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    # One process reports, however many there are.
-    assert json.loads(done.stdout)["epochs"] > 0
+def train(folder: Path, out: str, *options: str) -> None:
+    """Train in this process, which has torch already: starting another one costs more than the training."""
+    done = spikefold("train", folder / "recipe.toml", "--out", folder / out, *options)
+    assert done.exit_code == 0, done.output
 
 
 def tensors(folder: Path) -> dict[str, np.ndarray]:
@@ -38,8 +34,12 @@ def tensors(folder: Path) -> dict[str, np.ndarray]:
 
 def test_two_processes_are_one(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(recipe_text(epochs=2))
-    run(tmp_path, out="one")
-    run(tmp_path, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", out="two")
+    train(tmp_path, "one")
+    line = [*command("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"), "--out", "two"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    # One process reports, however many there are.
+    assert json.loads(done.stdout)["epochs"] == 2
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     assert any(name.endswith("running_var") for name in one)
     for name, value in one.items():
@@ -54,7 +54,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 
 def killed(folder: Path, after: float) -> bool:
     """Train or resume, and send SIGKILL so many seconds after the first epoch began to be written; return whether it had not finished."""
-    process = subprocess.Popen([*command(), "--out", "killed", "--resume"], cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command(), "--out", "killed", "--resume"], cwd=folder, stdout=subprocess.DEVNULL)
     log = folder / "killed" / "log.jsonl"
     before = log.stat().st_size if log.exists() else 0
     while process.poll() is None and not (log.exists() and log.stat().st_size > before):
@@ -67,9 +67,9 @@ def killed(folder: Path, after: float) -> bool:
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.deep)])
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path, kills: int) -> None:
     (tmp_path / "recipe.toml").write_text(recipe_text(epochs=6 * kills))
-    run(tmp_path, out="whole")
+    train(tmp_path, "whole")
     delays = np.random.default_rng(1).uniform(0, 0.5, kills)
     for delay in delays:
         assert killed(tmp_path, float(delay))
-    run(tmp_path, out="killed", more=["--resume"])
+    train(tmp_path, "killed", "--resume")
     assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
