@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from spikefold.hw.generate import generate
-from spikefold.hw.interface import Interface
-from spikefold.quantize import network_file
-from spikefold.quantize.chip import ChipConfig, load_chip
+from spikefold.chip.config import ChipConfig, load_chip
+from spikefold.chip.placement import place
+from spikefold.chip.resources import block_rams, core_memories, multipliers
+from spikefold.hw.emit.generate import generate
+from spikefold.hw.gateware.interface import Interface
+from spikefold.network.files import network_file
+from spikefold.network.network import Network
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
-from spikefold.quantize.network import Network
-from spikefold.quantize.placement import place
-from spikefold.quantize.resources import block_rams, core_memories, multipliers
 from spikefold.sim.engine import Chip
 
 __all__ = ["DEVICES", "Device", "main", "wrapper"]

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from spikefold import flow, rtl
-from spikefold.hw.cosim import simulator_environment
-from spikefold.hw.interface import Interface
-from spikefold.hw.layer import LayerConfig
-from spikefold.quantize import network_file
-from spikefold.quantize.chip import ChipConfig, load_chip
+from spikefold.chip.config import ChipConfig, load_chip
+from spikefold.hw.bench.cosim import simulator_environment
+from spikefold.hw.gateware.interface import Interface
+from spikefold.hw.gateware.layer import LayerConfig
+from spikefold.network.files import network_file
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
+from spikefold.workflow import flow
+from spikefold.workflow import verification as rtl
 
 __all__ = ["main", "used_bits"]
 

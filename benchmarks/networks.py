@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
-from spikefold.quantize import reference
-from spikefold.quantize.fields import Int
-from spikefold.quantize.network import Connection, Network, Readout, Weights
-from spikefold.quantize.population import Population
-from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
-from spikefold.quantize.windows import layer_shape
+from spikefold.network import reference
+from spikefold.network.fields import Int
+from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.population import Population
+from spikefold.network.widths import bits_for, potential_bounds, weighted_bounds
+from spikefold.network.windows import layer_shape
 
 __all__ = ["LAYERS", "Benchmark", "build"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spikefold.quantize.network import Connection, Network
-from spikefold.quantize.population import Population
-from spikefold.quantize.windows import patches, pool
+from spikefold.network.network import Connection, Network
+from spikefold.network.population import Population
+from spikefold.network.windows import patches, pool
 
 __all__ = ["NumpyLoop", "Result", "TorchFolded"]
 

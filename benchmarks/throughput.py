@@ -25,11 +25,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks.kernels import add_rows, walk_layer
 from benchmarks.networks import LAYERS, build
 from benchmarks.peers import NumpyLoop, Result, TorchFolded
+from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import CorePlan
 from spikefold.data.files import write_text
 from spikefold.data.shown import percent
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.placement import CorePlan
-from spikefold.quantize.trace import Trace
+from spikefold.network.trace import Trace
 from spikefold.sim.engine import Chip
 from spikefold.sim.layers import channels_last
 

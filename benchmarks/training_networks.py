@@ -80,11 +80,11 @@ def batch_of(case: Case, samples: int, dtype: torch.dtype = torch.float32) -> tu
 
 def spikefold(case: Case, first: bool) -> nn.Module:
     """Return the network in Spikefold's public modules."""
-    from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
-    from spikefold.train.network import SpikingNetwork
-    from spikefold.train.neurons import LIF
-    from spikefold.train.norm import BNTT
-    from spikefold.train.surrogate import Surrogate
+    from spikefold.train.modules.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
+    from spikefold.train.modules.network import SpikingNetwork
+    from spikefold.train.modules.neurons import LIF
+    from spikefold.train.modules.norm import BNTT
+    from spikefold.train.modules.surrogate import Surrogate
 
     *hidden, last = case.weights()
     parts: list[nn.Module] = []

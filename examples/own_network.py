@@ -14,12 +14,12 @@ from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import Dataset
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.float_file import save_float
-from spikefold.train.export import to_float_network
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate
-from spikefold.train.neurons import LIF
-from spikefold.train.norm import BNTT
-from spikefold.train.recipe import TrainSettings
-from spikefold.train.training import fit, repeatable
+from spikefold.train.methods.training import fit, repeatable
+from spikefold.train.modules.export import to_float_network
+from spikefold.train.modules.layers import AveragePool, Conv2d, Dense, Integrate
+from spikefold.train.modules.neurons import LIF
+from spikefold.train.modules.norm import BNTT
+from spikefold.train.recipes.recipe import TrainSettings
 
 TIMESTEPS = 4
 SEED = 1

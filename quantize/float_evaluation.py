@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset
+from spikefold.network.windows import patches, pool
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
-from spikefold.quantize.windows import patches, pool
 
 __all__ = ["FloatTrace", "drives", "evaluate", "float_accuracy", "neurons", "over_channels", "psp_root", "weighted"]
 

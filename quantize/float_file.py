@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import NetworkError
-from spikefold.quantize import tensor_file
+from spikefold.network.files import tensor_file
+from spikefold.network.files.network_file import body, check_version
+from spikefold.network.files.records import pack, unpack
 from spikefold.quantize.float_network import FloatNetwork
-from spikefold.quantize.network_file import body, check_version
-from spikefold.quantize.records import pack, unpack
 
 __all__ = ["FLOAT_FORMAT_VERSION", "KIND", "float_from_parts", "load_float", "save_float"]
 

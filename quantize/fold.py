@@ -12,7 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError, NetworkError
-from spikefold.quantize.fields import GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SPIKE_PAYLOAD_BITS, TIMESTEPS_MAX, Int, signed_range
+from spikefold.network.fields import GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SPIKE_PAYLOAD_BITS, TIMESTEPS_MAX, Int, signed_range
+from spikefold.network.network import INPUT, Connection, Network, Readout, Weights
+from spikefold.network.population import Population
+from spikefold.network.power_terms import TERMS_MAX
+from spikefold.network.widths import bits_for
+from spikefold.network.windows import Shape
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
 from spikefold.quantize.fold_options import FoldOptions
 from spikefold.quantize.fold_result import CHANNEL_LOST_MOST, CountUnits, FoldResult, LayerReport
@@ -31,14 +36,9 @@ from spikefold.quantize.folded_layer import (
     weighted,
 )
 from spikefold.quantize.grids import held_bits
-from spikefold.quantize.network import INPUT, Connection, Network, Readout, Weights
-from spikefold.quantize.population import Population
-from spikefold.quantize.power_terms import TERMS_MAX
 from spikefold.quantize.rounding import LeakCode, integer_leak, to_int, weight_error, weight_steps
 from spikefold.quantize.schedules import Form, Schedules, check_divisors, fold_schedules
 from spikefold.quantize.steps import Steps, check_steps, choose_steps, counted
-from spikefold.quantize.widths import bits_for
-from spikefold.quantize.windows import Shape
 
 __all__ = ["fold"]
 

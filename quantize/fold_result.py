@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.network import Network
+from spikefold.network.network import Network
 from spikefold.quantize.schedules import Form
 
 __all__ = ["CHANNEL_LOST_MOST", "CountUnits", "FoldResult", "LayerReport"]

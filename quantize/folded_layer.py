@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError
-from spikefold.quantize.fields import CURRENT_BITS_MAX, GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SHIFT_MAX, Int, signed_range
+from spikefold.network.fields import CURRENT_BITS_MAX, GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SHIFT_MAX, Int, collapse, signed_range
+from spikefold.network.network import Connection
+from spikefold.network.population import Population, PspScale, State
+from spikefold.network.widths import DECAY_BITS, FLOOR_MAX, PSP_BITS_MAX, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
+from spikefold.network.windows import Shape
 from spikefold.quantize.float_network import PSP_NORMS, FloatLayer
 from spikefold.quantize.fold_options import FoldOptions
-from spikefold.quantize.network import Connection
-from spikefold.quantize.population import Population, PspScale, State
-from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_threshold, integer_weights, to_int, weight_steps
+from spikefold.quantize.rounding import LeakCode, integer_gain, integer_threshold, integer_weights, to_int, weight_steps
 from spikefold.quantize.schedules import Schedules
 from spikefold.quantize.steps import counted
-from spikefold.quantize.widths import DECAY_BITS, FLOOR_MAX, PSP_BITS_MAX, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
-from spikefold.quantize.windows import Shape
 
 __all__ = ["Divisor", "Incoming", "Source", "StoredWeights", "divisor_of", "graded_population", "identity", "neurons", "store_shared", "weighted"]
 
@@ -69,7 +69,7 @@ class Incoming:
 
     @property
     def bounds(self) -> tuple[Connection, Int, Int]:
-        """What :mod:`spikefold.quantize.widths` takes."""
+        """What :mod:`spikefold.network.widths` takes."""
         return self.connection, self.low, self.high
 
 

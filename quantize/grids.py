@@ -6,7 +6,7 @@ Quantisation-aware training leaves such weights, rounded to float32: ``weight = 
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.fields import Int, signed_range
+from spikefold.network.fields import Int, signed_range
 
 __all__ = ["grid_codes", "held", "held_bits", "whole"]
 

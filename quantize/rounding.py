@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.fields import SHIFT_MAX, Int, signed_range
+from spikefold.network.fields import SHIFT_MAX, Int, signed_range
+from spikefold.network.power_terms import nearest_terms
 from spikefold.quantize.grids import grid_codes, held
-from spikefold.quantize.power_terms import nearest_terms
 
 __all__ = [
-    "LeakCode", "collapse", "integer_gain", "integer_leak", "integer_threshold", "integer_weights", "one_shift", "to_int",
+    "LeakCode", "integer_gain", "integer_leak", "integer_threshold", "integer_weights", "one_shift", "to_int",
     "weight_error", "weight_steps",
 ]  # fmt: skip
 
@@ -168,12 +168,3 @@ def integer_threshold(threshold: Float, fires_at_threshold: bool) -> Int:
     nearest = np.rint(values)
     values = np.where(np.abs(values - nearest) <= 1e-9 * np.maximum(1, np.abs(values)), nearest, values)
     return np.asarray((np.ceil(values) if fires_at_threshold else np.floor(values) + 1).astype(np.int64))
-
-
-def collapse(schedule: Int) -> Int:
-    """Return a [T, C] schedule with each axis along which it is constant cut to 1."""
-    for axis in range(schedule.ndim):
-        first = schedule.take([0], axis)
-        if (schedule == first).all():
-            schedule = first
-    return schedule

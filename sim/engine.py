@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import beyond_cores, place
 from spikefold.data.errors import ChipError
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import INPUT, Network
-from spikefold.quantize.placement import beyond_cores, place
-from spikefold.quantize.reference import check_events
-from spikefold.quantize.trace import Trace, idle_steps
+from spikefold.network.network import INPUT, Network
+from spikefold.network.reference import check_events
+from spikefold.network.trace import Trace, idle_steps
 from spikefold.sim.layers import LayerRun, Payloads, Progress, channels_first, channels_last, run_driven, run_on_core
 from spikefold.sim.timing import time_stream
 

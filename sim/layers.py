@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.fields import Int, signed_range
-from spikefold.quantize.network import Connection, Network
-from spikefold.quantize.placement import CorePlan, plan_connection
-from spikefold.quantize.population import Population, PspScale
+from spikefold.chip.placement import CorePlan, plan_connection
+from spikefold.network.fields import Int, signed_range
+from spikefold.network.network import Connection, Network
+from spikefold.network.population import Population, PspScale
 from spikefold.sim import kernels
 from spikefold.sim.arguments import for_kernel
 

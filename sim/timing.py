@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.quantize.placement import CorePlan
-from spikefold.quantize.trace import Timing
+from spikefold.chip.placement import CorePlan
+from spikefold.network.trace import Timing
 from spikefold.sim import kernels
 
 __all__ = ["time_stream"]

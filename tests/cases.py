@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network import Connection, Network, Readout, Weights
-from spikefold.quantize.population import Population
-from spikefold.quantize.widths import bits_for, weighted_bounds
-from spikefold.quantize.windows import layer_shape
+from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.population import Population
+from spikefold.network.widths import bits_for, weighted_bounds
+from spikefold.network.windows import layer_shape
 from tests.random_networks import Case
 
 __all__ = ["CASES"]

@@ -9,9 +9,9 @@ from itertools import product
 
 import numpy as np
 
-from spikefold.quantize.network import INPUT, Connection, Network
-from spikefold.quantize.population import Population, PspScale
-from spikefold.quantize.trace import Trace
+from spikefold.network.network import INPUT, Connection, Network
+from spikefold.network.population import Population, PspScale
+from spikefold.network.trace import Trace
 
 __all__ = ["run"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from spikefold.cli import main
-from tests.cli import spikefold
+from tests.command_line import spikefold
 
 __all__ = ["PAGES", "ROOT", "as_program", "code_blocks", "commands", "inline_commands", "run", "status_of", "unknown_parts"]
 

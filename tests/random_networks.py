@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.fields import signed_range
-from spikefold.quantize.network import Connection, Network, Readout, Weights
-from spikefold.quantize.population import Population
-from spikefold.quantize.power_terms import nearest_terms
-from spikefold.quantize.widths import bits_for, potential_bounds, weighted_bounds
-from spikefold.quantize.windows import layer_shape, pool
+from spikefold.network import reference
+from spikefold.network.fields import signed_range
+from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.population import Population
+from spikefold.network.power_terms import nearest_terms
+from spikefold.network.widths import bits_for, potential_bounds, weighted_bounds
+from spikefold.network.windows import layer_shape, pool
 
 __all__ = ["BOUNDARIES", "Case", "boundary_statistics", "firing_rates", "random_case"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from spikefold.quantize.network import Network
+from spikefold.network.network import Network
 from tests.random_networks import Case, random_case
 
 __all__ = ["cases", "rasters"]

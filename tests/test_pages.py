@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from spikefold.cli import main
-from spikefold.quantize import network_file
+from spikefold.network.files import network_file
 from spikefold.quantize.fold import fold
-from tests.cli import spikefold
+from tests.cli.test_cli import float_digits
+from tests.command_line import spikefold
 from tests.pages import PAGES, ROOT, code_blocks, commands, inline_commands, run, unknown_parts
-from tests.test_cli import float_digits
 
 CLONE = (".ci", "Makefile", "benchmarks", "constraints.txt", "examples", "pyproject.toml", "tests")
 """What the commands of the pages find in a clone."""

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 
 from benchmarks.fuzz.trees import plain
+from spikefold.network.files.records import pack
 from spikefold.quantize.float_network import FloatNetwork
-from spikefold.quantize.records import pack
 from spikefold.train.importers.nir_import import NirRules
 
 __all__ = ["difference_of"]

@@ -13,13 +13,13 @@ from benchmarks.fuzz.cases import Case, Random, Reader, odd_entries
 from benchmarks.fuzz.tensors import Parts, content_changed, decoded, difference, layout_is_sound
 from benchmarks.fuzz.tomls import text_changed
 from spikefold.data.files import MODEL, RECIPE, WEIGHTS
+from spikefold.network.files.records import pack
 from spikefold.quantize.float_file import FLOAT_FORMAT_VERSION
-from spikefold.quantize.records import pack
-from spikefold.train.export import to_float_network
-from spikefold.train.network import SpikingNetwork, build_network
-from spikefold.train.neurons import LIF
-from spikefold.train.recipe import Recipe, parse_recipe
-from spikefold.train.store import load_run, save_network
+from spikefold.train.modules.export import to_float_network
+from spikefold.train.modules.network import SpikingNetwork, build_network
+from spikefold.train.modules.neurons import LIF
+from spikefold.train.recipes.recipe import Recipe, parse_recipe
+from spikefold.train.runs.store import load_run, save_network
 from tests.train.recipes import recipe_text
 from tests.train.test_store import KINDS
 
@@ -114,5 +114,5 @@ def _past_header(case: Case) -> bool:
 
 RUN = Reader(
     name="run", case=_case, read=load_run, differs=_differs, past_header=_past_header,
-    covers={"spikefold.train.store": ("load_run", "_fill", "_check", "_hold", "_neurons", "_copy")},
+    covers={"spikefold.train.runs.store": ("load_run", "_fill", "_check", "_hold", "_neurons", "_copy")},
 )  # fmt: skip

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from benchmarks.fuzz.cases import Case, Random, Reader, cut_or_grown, flipped, numbers, odd_entries, some
 from benchmarks.fuzz.trees import Pairs, changed, parse, plain, text
-from spikefold.quantize import network_file
+from spikefold.network.files import network_file
+from spikefold.network.files.records import pack
 from spikefold.quantize.float_file import FLOAT_FORMAT_VERSION, load_float, save_float
-from spikefold.quantize.records import pack
 from tests.quantize.networks import float_network, integer_network
 
 __all__ = ["CONTAINER", "FLOAT_NETWORK", "NETWORK", "Parts", "content_changed", "decoded", "difference", "layout_is_sound"]
@@ -28,8 +28,8 @@ METADATA, KEY = "__metadata__", "spikefold"
 DTYPES = {"I8": "<i1", "U8": "<u1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8"}
 OTHERS = ("BOOL", "BF16", "F16", "U64", "i8", "", "F8_E4M3")
 CONTAINER = {
-    "spikefold.quantize.tensor_file": ("read", "loads", "parse_json", "_check_layout", "_span", "_check_depth"),
-    "spikefold.quantize.records": ("unpack", "_unpack", "_tensor"),
+    "spikefold.network.files.tensor_file": ("read", "loads", "parse_json", "_check_layout", "_span", "_check_depth"),
+    "spikefold.network.files.records": ("unpack", "_unpack", "_tensor"),
 }
 Parts = tuple[Any, dict[str, npt.NDArray[Any]]]
 

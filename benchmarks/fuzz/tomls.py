@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fuzz.cases import Case, Random, Reader, cut_or_grown, flipped, numbers, odd_entries, some
-from spikefold.quantize.chip import load_chip
-from spikefold.train.recipe import list_recipes, load_recipe
-from spikefold.train.tables import list_tables, load_table
+from spikefold.chip.config import load_chip
+from spikefold.train.papers.tables import list_tables, load_table
+from spikefold.train.recipes.recipe import list_recipes, load_recipe
 from tests.train.paper_tables import RATES, TABLE
 from tests.train.recipes import recipe_text
 
 __all__ = ["CHIP", "RECIPE", "TABLE_OF_A_PAPER", "text_changed"]
 
 TOML = {"spikefold.data.toml": ()}
-STRUCTURE = {"spikefold.train.structure": ()}
+STRUCTURE = {"spikefold.train.recipes.structure": ()}
 LARGEST = 6000
 """Characters of the shipped files that cases begin with; the others are alike."""
 WORDS = ("lif", "if", "srm", "hard", "bntt", "bn", "tdbn", "none", "psp-bn", "psp-ln", "conv2d", "dense", "relu", "spike_count", "potential",
@@ -303,8 +303,8 @@ def _reader(name: str, texts: Callable[[], Sequence[str]], read: Callable[[Path]
 
 
 RECIPE = _reader("recipe", _recipes, load_recipe, {
-    **STRUCTURE, "spikefold.train.recipe": ("load", "parse", "Recipe", "check", "_earlier"), "spikefold.train.sections": (),
-    "spikefold.train.notation": ("_Parser",),
+    **STRUCTURE, "spikefold.train.recipes.recipe": ("load", "parse", "Recipe", "check", "_earlier"), "spikefold.train.recipes.sections": (),
+    "spikefold.train.recipes.notation": ("_Parser",),
 })  # fmt: skip
-TABLE_OF_A_PAPER = _reader("table", _tables, _rows_too, {**STRUCTURE, "spikefold.train.tables": ()})
-CHIP = _reader("chip", _chips, load_chip, {"spikefold.quantize.chip": ()})
+TABLE_OF_A_PAPER = _reader("table", _tables, _rows_too, {**STRUCTURE, "spikefold.train.papers.tables": ()})
+CHIP = _reader("chip", _chips, load_chip, {"spikefold.chip.config": ()})

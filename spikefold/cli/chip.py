@@ -30,7 +30,7 @@ from spikefold.cli.output import (
 from spikefold.data.files import SUMMARY, check_output, new_folder, write_text
 
 if TYPE_CHECKING:
-    from spikefold.flow import Simulation
+    from spikefold.workflow.flow import Simulation
 
 __all__ = ["generate", "simulate", "verify"]
 
@@ -58,9 +58,9 @@ def simulate(
 
     Needs the extra 'sim', and no torch.
     """
-    from spikefold import flow
-    from spikefold.plot import firing_svg
-    from spikefold.quantize import network_file
+    from spikefold.network.files import network_file
+    from spikefold.report.figures import firing_svg
+    from spikefold.workflow import flow
 
     network, chip = network_file.load(net), read_chip(chip_path)
     data = flow.data_for(network, data_name, split, data_dir)
@@ -122,8 +122,9 @@ def generate(
     BUILD gets the Verilog with its memory files, a bench that checks itself in any Verilog simulator, and a manifest with
     the hash of every file. The same input gives the same bytes. Needs the extras 'sim' and 'hw', and no torch.
     """
-    from spikefold import flow, rtl
-    from spikefold.quantize import network_file
+    from spikefold.network.files import network_file
+    from spikefold.workflow import flow
+    from spikefold.workflow import verification as rtl
 
     network, chip = network_file.load(net), read_chip(chip_path)
     data = flow.data_for(network, data_name, split, data_dir)
@@ -158,7 +159,8 @@ def verify(
     are not as they were generated are named in a warning; with --strict that is status 1 too.
     Needs the extras 'sim' and 'hw' and the simulator, and no torch.
     """
-    from spikefold import flow, rtl
+    from spikefold.workflow import flow
+    from spikefold.workflow import verification as rtl
 
     if out is not None:
         check_output(out, force=force, inputs=[build])

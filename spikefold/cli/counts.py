@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from spikefold.analysis.counts import NetworkCount
     from spikefold.data.datasets import Dataset
-    from spikefold.quantize.counts import NetworkCount
-    from spikefold.quantize.network import Network
+    from spikefold.network.network import Network
 
 __all__ = ["count"]
 
@@ -38,8 +38,8 @@ def count(
     Footprint, sparsity of connections and activations, synaptic operations and membrane updates; beside them the chip's own operations and
     memory, and the cost of normalisation, which NeuroBench leaves out. Needs the extra 'sim', and no torch.
     """
-    from spikefold import flow
-    from spikefold.quantize import network_file
+    from spikefold.network.files import network_file
+    from spikefold.workflow import flow
 
     if out is not None:
         check_output(out, force=force, inputs=[net])
@@ -55,9 +55,9 @@ def count(
 
 def measure(network: "Network", data: "Dataset", wanted: int, progress: Callable[[str, int, int], None]) -> "NetworkCount":
     """Return the counts over the first ``wanted`` samples, in batches that fit in memory."""
-    from spikefold import flow
-    from spikefold.quantize.counts import count as find
-    from spikefold.quantize.counts import estimate_bytes
+    from spikefold.analysis.counts import count as find
+    from spikefold.analysis.counts import estimate_bytes
+    from spikefold.workflow import flow
 
     def batches() -> "Iterator[npt.NDArray[np.int8]]":
         for part in flow.batches(wanted, estimate_bytes(network)):

@@ -52,7 +52,7 @@ def demo(
 
     Everything stays in DIR: the run, the network, the build, summary.json. Status 1 where anything differs. Needs all extras.
     """
-    from spikefold.demo import demo as go
+    from spikefold.workflow.demo import demo as go
 
     with new_folder(out, force=force) as folder, progress_bar() as progress:
         summary = go(

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from spikefold.analysis.drift_report import DriftReport
     from spikefold.data.datasets import Dataset
-    from spikefold.quantize.drift_report import DriftReport
+    from spikefold.network.network import Network
     from spikefold.quantize.float_network import FloatNetwork
-    from spikefold.quantize.network import Network
 
 __all__ = ["drift"]
 
@@ -50,9 +50,9 @@ def drift(
     For every layer: spike flips in each timestep, those of the layer alone, potential error, dead and saturated neurons, clamps, the bits
     used of each width, and memory. Needs the extra 'sim', and no torch.
     """
-    from spikefold import flow
-    from spikefold.plot import drift_svg
-    from spikefold.quantize import network_file
+    from spikefold.network.files import network_file
+    from spikefold.report.figures import drift_svg
+    from spikefold.workflow import flow
 
     if out is not None and out.exists():
         # Said before the long run, not after it.
@@ -74,9 +74,9 @@ def drift(
 
 def measure(network: "FloatNetwork", integer: "Network", data: "Dataset", count: int, progress: Callable[[str, int, int], None]) -> "DriftReport":
     """Return the drift over the first ``count`` samples, in batches that fit in memory."""
-    from spikefold import flow
-    from spikefold.quantize.drift import drift as find
-    from spikefold.quantize.drift import estimate_bytes
+    from spikefold.analysis.drift import drift as find
+    from spikefold.analysis.drift import estimate_bytes
+    from spikefold.workflow import flow
 
     def batches() -> "Iterator[npt.NDArray[np.int8]]":
         for part in flow.batches(count, estimate_bytes(network)):

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from spikefold.quantize.chip import ChipConfig
+    from spikefold.chip.config import ChipConfig
+    from spikefold.network.network import Network
     from spikefold.quantize.float_network import Float, FloatNetwork
-    from spikefold.quantize.network import Network
 
 __all__ = ["info", "quantize"]
 
@@ -108,9 +108,9 @@ def quantize(
     Normalisation and biases go into per-timestep thresholds and gains. What has no exact form is refused by name. A run that was trained
     through the fold is folded as its recipe says, but for the options that are given.
     """
-    from spikefold.quantize import network_file
+    from spikefold.network.files import network_file
     from spikefold.quantize.fold import fold
-    from spikefold.train.recipe import trained_widths
+    from spikefold.train.recipes.recipe import trained_widths
 
     report_path = out.with_suffix(".json")
     if out.suffix != ".safetensors":
@@ -164,9 +164,9 @@ def quantize(
 
 def with_constant_roots(network: "FloatNetwork", samples: int, data_dir: Path | None) -> "FloatNetwork":
     """Return ``network`` with PSP-LN calibrated on the first training samples, in batches that fit in memory."""
-    from spikefold import flow
+    from spikefold.analysis.drift import estimate_bytes
     from spikefold.quantize.calibrated import calibrated
-    from spikefold.quantize.drift import estimate_bytes
+    from spikefold.workflow import flow
 
     data = flow.data_for(network, None, "train", data_dir)
     wanted = flow.sample_count(network, data, samples)
@@ -196,9 +196,9 @@ def info(file: Path, chip_path: Path | None, json_only: bool) -> None:
 
 def add_cores(report: Report, path: Path, chip_path: Path) -> None:
     """Add what each layer of the network in ``path`` takes of a chip; a ChipError says where it does not fit."""
-    from spikefold.quantize import network_file
-    from spikefold.quantize.placement import place
-    from spikefold.quantize.resources import block_rams, core_memories, multipliers
+    from spikefold.chip.placement import place
+    from spikefold.chip.resources import block_rams, core_memories, multipliers
+    from spikefold.network.files import network_file
 
     network, chip = network_file.load(path), read_chip(chip_path)
     cores: list[dict[str, Any]] = []
@@ -238,7 +238,8 @@ def describe(path: Path) -> Report:
         return describe_float(read_run(path))
     if path.suffix == ".toml":
         return describe_toml(path)
-    from spikefold.quantize import float_file, network_file, tensor_file
+    from spikefold.network.files import network_file, tensor_file
+    from spikefold.quantize import float_file
 
     header, tensors = tensor_file.read(path)
     if header.get("kind") == float_file.KIND:
@@ -312,10 +313,10 @@ def _network_tables(report: Report, title: str, layers: list[dict[str, Any]]) ->
 def describe_toml(path: Path) -> Report:
     """Return a chip's limits or a recipe's settings; a recipe is what has layers."""
     if "layers" not in read_toml(path):
-        from spikefold.quantize.chip import load_chip
+        from spikefold.chip.config import load_chip
 
         return _describe_chip(load_chip(path))
-    from spikefold.train.recipe import load_recipe
+    from spikefold.train.recipes.recipe import load_recipe
 
     recipe = asdict(load_recipe(path))
     report = Report({"kind": "recipe", **recipe})
@@ -334,7 +335,7 @@ def _describe_chip(chip: "ChipConfig") -> Report:
 
 def describe_build(folder: Path) -> Report:
     """Return a build's manifest."""
-    from spikefold.rtl import read_manifest
+    from spikefold.workflow.verification import read_manifest
 
     manifest = read_manifest(folder)
     report = Report({"kind": "build", **manifest})

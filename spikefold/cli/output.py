@@ -15,7 +15,7 @@ from spikefold.data.info import DATASETS
 from spikefold.data.shown import percent
 
 if TYPE_CHECKING:
-    from spikefold.quantize.trace import Comparison
+    from spikefold.network.trace import Comparison
 
 __all__ = [
     "COMPARISON_COLUMNS",
@@ -185,7 +185,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 def read_chip(path: Path | None) -> Any:
     """Return the :class:`ChipConfig` of a TOML file, or the default one."""
-    from spikefold.quantize.chip import ChipConfig, load_chip
+    from spikefold.chip.config import ChipConfig, load_chip
 
     return ChipConfig() if path is None else load_chip(path)
 

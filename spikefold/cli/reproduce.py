@@ -27,14 +27,14 @@ def reproduce(table: str | None, list_only: bool, out: Path | None, scale: Any, 
     what was interrupted goes on. After every row, DIR gets results.json and results.md. Losses that are no longer numbers are a
     result, too. Needs the extra 'train'.
     """
-    from spikefold.train.tables import find_table, load_table
+    from spikefold.train.papers.tables import find_table, load_table
 
     if list_only or table is None:
         show(_list_report(table), json_only)
         return
     plan = load_table(find_table(table))
-    from spikefold.train.reproduce import reproduce as run
-    from spikefold.train.results import about, labelled, result_tables, shown
+    from spikefold.train.papers.reproduce import reproduce as run
+    from spikefold.train.papers.results import about, labelled, result_tables, shown
 
     def finished(row: dict[str, Any]) -> None:
         accuracy = row["figures"].get("test_accuracy")
@@ -54,8 +54,8 @@ def reproduce(table: str | None, list_only: bool, out: Path | None, scale: Any, 
 
 def _list_report(table: str | None) -> Report:
     """Return the tables that there are, or one of them, with the rows of each."""
-    from spikefold.train.results import TITLES
-    from spikefold.train.tables import find_table, list_tables, load_table
+    from spikefold.train.papers.results import TITLES
+    from spikefold.train.papers.tables import find_table, list_tables, load_table
 
     plans = [load_table(path) for path in (list_tables() if table is None else (find_table(table),))]
     found = [[(labels, {figure.column: figure.value for figure in plan.figures(labels)}) for labels in plan.labels()] for plan in plans]
@@ -91,8 +91,8 @@ def compare(a: Path, b: Path, samples: int | None, data_dir: Path | None, json_o
     A run without an evaluation of its own is evaluated here. Nothing is written. The test accuracy is there if evaluate --final was run.
     Needs the extra 'train'.
     """
-    from spikefold.train.compare import compare as run
-    from spikefold.train.results import shown
+    from spikefold.train.papers.results import shown
+    from spikefold.train.runs.compare import compare as run
 
     with progress_bar() as progress:
         document = run(a, b, samples=samples, data_dir=data_dir, progress=progress)

@@ -7,6 +7,7 @@ import click
 
 from spikefold.cli.output import PATH, Report, Share, as_json, chip_option, examples, progress_bar, read_chip, show
 from spikefold.cli.training import data_dir_option
+from spikefold.data.files import write_text
 from spikefold.data.shown import percent
 
 __all__ = ["search"]
@@ -55,14 +56,16 @@ def search(
     trials suffice for all choices, all are tried. A search that was interrupted goes on with --resume as if it had not been; one that is
     finished may go on with more --trials, another --budget, --least or --seed. Needs the extras 'train', 'sim' and 'search'.
     """
-    from spikefold.search import SearchSettings
-    from spikefold.search import search as find
+    from spikefold.report.figures import search_svg
+    from spikefold.workflow.search import SearchSettings
+    from spikefold.workflow.search import search as find
 
     settings = SearchSettings(
         budget_points=budget, trials=trials, least_bits=least, samples=samples, seed=seed, gain_bits=gain_bits, gain_terms=gain_terms
     )  # fmt: skip
     with progress_bar() as progress:
         summary = find(run, out, settings, chip=read_chip(chip_path), resume=resume, data_dir=data_dir, progress=progress)
+    write_text(out / "trials.svg", search_svg(summary))
     show(search_report(summary, out), json_only)
 
 

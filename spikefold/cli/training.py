@@ -11,7 +11,7 @@ from spikefold.data.files import EVALUATION, FINAL_EVALUATION, MODEL, RECIPE, SU
 from spikefold.data.shown import percent
 
 if TYPE_CHECKING:
-    from spikefold.train.training import Epoch
+    from spikefold.train.methods.training import Epoch
 
 __all__ = ["evaluate", "train"]
 
@@ -47,8 +47,8 @@ def train(recipe: str, out: Path, resume: bool, force: bool, data_dir: Path | No
     """
     if resume and force:
         raise click.UsageError("--resume and --force exclude each other")
-    from spikefold.train.recipe import find_recipe, load_recipe
-    from spikefold.train.run import train as run
+    from spikefold.train.recipes.recipe import find_recipe, load_recipe
+    from spikefold.train.runs.run import train as run
 
     path = find_recipe(recipe)
     epochs = load_recipe(path).train.epochs
@@ -94,10 +94,10 @@ def evaluate(run: Path, final: bool, samples: int | None, data_dir: Path | None,
     of BNTT, the confusion matrix, firing rates, operations and estimated energy. All of it is kept in RUN as evaluation.json or
     evaluation_final.json, unless --samples takes only some. Needs the extra 'train'.
     """
-    from spikefold.plot import evaluation_svg
-    from spikefold.train.evaluation import evaluate as run_evaluation
-    from spikefold.train.evaluation import keep_evaluation
-    from spikefold.train.run import CHECKPOINT, LOG
+    from spikefold.report.figures import evaluation_svg
+    from spikefold.train.runs.evaluation import evaluate as run_evaluation
+    from spikefold.train.runs.evaluation import keep_evaluation
+    from spikefold.train.runs.run import CHECKPOINT, LOG
 
     if plot is not None:
         own = (RECIPE, MODEL, WEIGHTS, SUMMARY, EVALUATION, FINAL_EVALUATION, CHECKPOINT, LOG)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from spikefold.data.errors import SpikefoldError
-from spikefold.hw import cosim
-from spikefold.hw.cosim import NEVER_SEEN, run_rtl
-from spikefold.hw.interface import Interface
-from spikefold.hw.stimulus import stimulus
-from spikefold.quantize.trace import Trace, compare, idle_steps
+from spikefold.hw.bench import cosim
+from spikefold.hw.bench.cosim import NEVER_SEEN, run_rtl
+from spikefold.hw.emit.stimulus import stimulus
+from spikefold.hw.gateware.interface import Interface
+from spikefold.network.trace import Trace, compare, idle_steps
 from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.equivalence.mutate import RTL_CASES

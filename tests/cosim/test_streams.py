@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefold.hw import cosim
-from spikefold.hw.cosim import NEVER_SEEN, Play, play, read_trace
-from spikefold.hw.interface import EVENT, IDLE, TICK, Interface
-from spikefold.hw.stimulus import Stimulus, stimulus
-from spikefold.quantize import reference
-from spikefold.quantize.network import Network
-from spikefold.quantize.trace import Comparison, Trace, compare
+from spikefold.hw.bench import cosim
+from spikefold.hw.bench.cosim import NEVER_SEEN, Play, play, read_trace
+from spikefold.hw.emit.stimulus import Stimulus, stimulus
+from spikefold.hw.gateware.interface import EVENT, IDLE, TICK, Interface
+from spikefold.network import reference
+from spikefold.network.network import Network
+from spikefold.network.trace import Comparison, Trace, compare
 from spikefold.sim.engine import Chip
 from tests.cases import image
 from tests.hw.builds import build

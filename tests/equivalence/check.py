@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from spikefold.flow import merge
-from spikefold.quantize import reference
-from spikefold.quantize.trace import Comparison, Trace, compare
+from spikefold.network import reference
+from spikefold.network.trace import Comparison, Trace, compare
+from spikefold.workflow.flow import merge
 from tests import oracle
 from tests.random_networks import Case
 
@@ -45,8 +45,8 @@ def check_rtl(case: Case, *, simulator: Literal["icarus", "verilator"] = "icarus
 
     With ``stalled`` the same again behind a host that is idle or blocks at random: then all but the timing is compared.
     """
-    from spikefold.hw.cosim import run_rtl
-    from spikefold.hw.generate import generate
+    from spikefold.hw.bench.cosim import run_rtl
+    from spikefold.hw.emit.generate import generate
     from spikefold.sim.engine import Chip
 
     chip = Chip(case.network, case.chip)

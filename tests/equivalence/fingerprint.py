@@ -19,10 +19,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from spikefold.hw.generate import generate
-from spikefold.quantize.trace import Trace
+from spikefold.hw.emit.generate import generate
+from spikefold.network.trace import Trace
 from spikefold.sim.engine import Chip
-from tests.cli import spikefold
+from tests.command_line import spikefold
 from tests.random_networks import random_case
 
 __all__ = ["main"]

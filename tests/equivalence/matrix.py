@@ -24,17 +24,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import beyond_cores
 from spikefold.data.errors import FoldError
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
+from spikefold.network import reference
+from spikefold.network.network import Network
+from spikefold.network.trace import compare
 from spikefold.quantize.float_evaluation import FloatTrace, evaluate
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.quantize.folded import evaluate_folded
 from spikefold.quantize.grids import held_bits
-from spikefold.quantize.network import Network
-from spikefold.quantize.placement import beyond_cores
-from spikefold.quantize.trace import compare
 from spikefold.sim.engine import Chip
 from tests.float_networks import CELLS, TOPOLOGIES, Cell, random_events, random_float_network
 from tests.grids import SCALES, moved_weights
@@ -173,8 +173,8 @@ def check_integers(result: Result, network: FloatNetwork, events: np.ndarray, di
 
 def verilog_differences(network: Network, events: np.ndarray) -> int:
     """Return how many values and cycles of the emitted Verilog, in Icarus, differ from the simulator's."""
-    from spikefold.hw.cosim import run_rtl
-    from spikefold.hw.generate import generate
+    from spikefold.hw.bench.cosim import run_rtl
+    from spikefold.hw.emit.generate import generate
 
     chip = Chip(network, CHIP)
     expected = chip.run(events, potentials=True)

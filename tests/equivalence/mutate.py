@@ -22,8 +22,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 import spikefold
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
+from spikefold.chip.config import ChipConfig
+from spikefold.network import reference
 from spikefold.quantize.fold import fold
 from tests.cases import CASES
 from tests.equivalence.mutations import MUTATIONS, Mutation

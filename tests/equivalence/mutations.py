@@ -48,7 +48,7 @@ class Mutation:
 
 
 def reference(
-    name: str, tag: str, old: str, new: str, why: str, *, file: str = "quantize/reference.py", check: str = "", equivalent: str | None = None
+    name: str, tag: str, old: str, new: str, why: str, *, file: str = "network/reference.py", check: str = "", equivalent: str | None = None
 ) -> Mutation:
     return Mutation(name=name, target="reference", file=file, tag=tag, old=old, new=new, why=why, check=check, equivalent=equivalent)
 
@@ -59,7 +59,9 @@ def kernel(
     return Mutation(name=name, target="kernel", file=file, tag=tag, old=old, new=new, why=why, check=check, equivalent=equivalent)
 
 
-def rtl(name: str, tag: str, old: str, new: str, why: str, *, file: str = "hw/neuron.py", test: str = "", equivalent: str | None = None) -> Mutation:
+def rtl(
+    name: str, tag: str, old: str, new: str, why: str, *, file: str = "hw/gateware/neuron.py", test: str = "", equivalent: str | None = None
+) -> Mutation:
     return Mutation(name=name, target="rtl", file=file, tag=tag, old=old, new=new, why=why, test=test, equivalent=equivalent)
 
 
@@ -78,7 +80,7 @@ STREAMS = "tests/cosim/test_streams.py"
 RESETS = "test_a_reset_at_any_cycle_leaves_nothing_behind"
 
 
-WINDOWS = "quantize/windows.py"
+WINDOWS = "network/windows.py"
 
 REFERENCE = (
     reference("reference-drive-floors", "LIF.1", "gain + ((1 << shift) >> 1)) >> shift", "gain) >> shift", "the drive is floored, not rounded"),
@@ -149,7 +151,7 @@ REFERENCE = (
 )  # fmt: skip
 
 TIMING = "sim/timing.py"
-PLACEMENT = "quantize/placement.py"
+PLACEMENT = "chip/placement.py"
 
 KERNEL = (
     kernel("kernel-drive-floors", "LIF.1", "gain + ((1 << shift) >> 1)) >> shift", "gain) >> shift",
@@ -226,11 +228,11 @@ KERNEL = (
            file=TIMING, check="rtl"),
 )  # fmt: skip
 
-UPDATE = "hw/update.py"
-CORE = "hw/core.py"
-CHIP = "hw/chip.py"
-ACCUMULATE = "hw/accumulate.py"
-EMITTER = "hw/emitter.py"
+UPDATE = "hw/gateware/update.py"
+CORE = "hw/gateware/core.py"
+CHIP = "hw/gateware/chip.py"
+ACCUMULATE = "hw/gateware/accumulate.py"
+EMITTER = "hw/gateware/emitter.py"
 
 RTL = (
     rtl("rtl-drive-floors", "LIF.1", "(scaled + ((1 << shift) >> 1)) >> shift", "scaled >> shift", "the drive is floored, not rounded"),
@@ -358,7 +360,7 @@ GRAPH = (
         "(state * decay + ((1 << DECAY_BITS) >> 1)) >> DECAY_BITS",
         "(state * decay) >> DECAY_BITS",
         "states decay to the floor",
-        file="quantize/widths.py",
+        file="network/widths.py",
         check="graph",
     ),
     reference(
@@ -502,7 +504,7 @@ GRAPH = (
     kernel("root-kernel-pool", "root", "range(y * pool, (y + 1) * pool)", "range(y, y + pool)", "windows overlap", check="graph"),
 )
 
-MEMORY = "hw/memory.py"
+MEMORY = "hw/gateware/memory.py"
 PROBES = f"{STREAMS}::test_stalls_and_probes_change_no_value_and_break_no_rule"
 HARMLESS = f"{STREAMS}::test_events_outside_or_twice_or_before_an_idle_tick_harm_nothing"
 LOG = f"{STREAMS}::test_one_line_of_the_log_added_dropped_or_swapped_is_a_difference"
@@ -534,21 +536,21 @@ STREAM = (
         "events before an idle tick count two timesteps late", file=CORE, test=HARMLESS),
 )  # fmt: skip
 
-ROUND_TRIPS = "tests/quantize/test_round_trips.py"
+ROUND_TRIPS = "tests/network/test_round_trips.py"
 
 OTHER = (
     other("strict-one-clamp", "strict", "if strict and layer.clamps:", "if strict and layer.clamps > 1:", "one clamp passes a strict run",
           file="sim/engine.py", test="tests/sim/test_engine.py::TestErrors::test_a_strict_run_allows_not_even_one_clamp"),
     other("compare-no-payloads", "compare", 'events("arrivals", ARRIVAL_FIELDS, layer, a, b)',
           'events("arrivals", ARRIVAL_FIELDS[:-1], layer, a[:, :-1], b[:, :-1])', "payloads of arrivals are not compared",
-          file="quantize/trace.py", test="tests/quantize/test_trace.py::test_every_field_of_an_arrival_is_compared"),
+          file="network/trace.py", test="tests/network/test_trace.py::test_every_field_of_an_arrival_is_compared"),
     other("verify-no-potentials", "compare", '"simulated": virtual.run(events, potentials=True)', '"simulated": virtual.run(events)',
           "the simulator's potentials are not compared with the Verilog's",
-          file="rtl.py", test="tests/test_flow.py::test_a_verification_compares_all_that_both_sides_can_record"),
+          file="workflow/verification.py", test="tests/workflow/test_flow.py::test_a_verification_compares_all_that_both_sides_can_record"),
     other("log-word-out-of-turn", "log", "worked is None or word != next_word[d] or word", "worked is None or word",
-          "an update out of turn is no fault", file="hw/cosim.py", test=LOG),
+          "an update out of turn is no fault", file="hw/bench/cosim.py", test=LOG),
     other("log-score-too-many", "log", "if len(results) > scores.size:", "if len(results) > scores.size + 1:", "a score too many is no fault",
-          file="hw/cosim.py", test=LOG),
+          file="hw/bench/cosim.py", test=LOG),
     other("schedule-ties-up", "rounding", "np.rint(np.clip(values, -INT_LIMIT, INT_LIMIT))",
           "np.floor(np.clip(values, -INT_LIMIT, INT_LIMIT) + 0.5)", "ties of schedules round up",
           file="quantize/rounding.py", test="tests/quantize/test_schedules.py"),
@@ -556,14 +558,14 @@ OTHER = (
           file="data/coding.py", test="tests/data/test_coding.py::test_a_seed_gives_the_same_randomness_in_every_version"),
     other("file-field-forgotten", "file", "values[field.name] = _unpack(hints",
           'values[field.name] = 0 if field.name == "leak_shift" else _unpack(hints', "a field of a network's file is left out",
-          file="quantize/records.py", test=f"{ROUND_TRIPS}::test_every_field_of_an_integer_network_comes_back"),
+          file="network/files/records.py", test=f"{ROUND_TRIPS}::test_every_field_of_an_integer_network_comes_back"),
     other("chip-field-forgotten", "file", "return ChipConfig(**table)", 'return ChipConfig(**table | {"gain_terms": 0})',
-          "a field of a chip's file is left out", file="quantize/chip.py", test=f"{ROUND_TRIPS}::test_every_field_of_a_chip_is_read"),
+          "a field of a chip's file is left out", file="chip/config.py", test=f"{ROUND_TRIPS}::test_every_field_of_a_chip_is_read"),
     other("selfcheck-end", "bench", "differences != 0 || {missing}", "differences != 0", "events that fail to come at the end are not missed",
-          file="hw/testbench.py", test="tests/hw/test_selfcheck.py::test_what_was_expected_last_and_never_came_fails"),
+          file="hw/emit/testbench.py", test="tests/hw/test_selfcheck.py::test_what_was_expected_last_and_never_came_fails"),
     other("estimate-sign-bit", "estimate", '(parameters["gain"].bits + (not parameters["gain"].signed))', '(parameters["gain"].bits)',
           "the sign bit of an unsigned gain is forgotten",
-          file="quantize/resources.py", test="tests/quantize/test_resources.py::test_multipliers_of_a_lane_are_as_wide_as_its_signed_factors"),
+          file="chip/resources.py", test="tests/chip/test_resources.py::test_multipliers_of_a_lane_are_as_wide_as_its_signed_factors"),
 )  # fmt: skip
 """What no comparison of executions could notice. Each names the test that must fail."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spikefold.quantize.trace import compare
+from spikefold.network.trace import compare
 from tests.equivalence import deep
 from tests.equivalence.check import check_simulator
 from tests.random_networks import Case

@@ -34,7 +34,7 @@ def test_every_tagged_line_of_every_execution_is_mutated(target: str):
     assert set(TAGS if target == "rtl" else TAGS + GRAPH_TAGS) <= tags
     assert sum(m.target == target and m.equivalent is None for m in MUTATIONS) >= 10
     # A mutation of a tagged line is on that line, or on what feeds it.
-    lines = {"reference": "quantize/reference.py", "kernel": "sim/kernels.py", "rtl": "hw/neuron.py"}
+    lines = {"reference": "network/reference.py", "kernel": "sim/kernels.py", "rtl": "hw/gateware/neuron.py"}
     for tag in TAGS:
         text = (PACKAGE / lines[target]).read_text(encoding="utf-8")
         tagged = next(line for line in text.splitlines() if line.endswith(f"# [{tag}]"))
@@ -64,7 +64,7 @@ def mutation(**fields: str) -> Mutation:
     given = {
         "name": "m",
         "target": "reference",
-        "file": "quantize/reference.py",
+        "file": "network/reference.py",
         "tag": "LIF.4",
         "old": "summed >= threshold  # [LIF.4]",
         "why": "a test",

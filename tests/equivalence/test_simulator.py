@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.trace import compare
+from spikefold.chip.config import ChipConfig
+from spikefold.network.trace import compare
 from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.equivalence.check import check_simulator

@@ -21,21 +21,21 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.fuzz.cases import Odd
+from spikefold.chip.config import load_chip
 from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import load_dataset
 from spikefold.data.events import read_aedat2, read_n_mnist
 from spikefold.data.folders import read_picture
 from spikefold.data.idx import read_idx
-from spikefold.quantize import network_file, tensor_file
-from spikefold.quantize.chip import load_chip
+from spikefold.network.files import network_file, tensor_file
+from spikefold.network.files.records import pack
 from spikefold.quantize.float_file import load_float
-from spikefold.quantize.records import pack
 from spikefold.train.importers.nir_export import exported_network
 from spikefold.train.importers.nir_graph import read_chain
 from spikefold.train.importers.nir_import import NirRules, network_of
-from spikefold.train.recipe import load_recipe
-from spikefold.train.store import load_run
-from spikefold.train.tables import load_table
+from spikefold.train.papers.tables import load_table
+from spikefold.train.recipes.recipe import load_recipe
+from spikefold.train.runs.store import load_run
 from tests.quantize.networks import float_network, integer_network
 from tests.train.paper_tables import TABLE
 from tests.train.recipes import recipe_text

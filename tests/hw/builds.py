@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from spikefold.hw.generate import generate
-from spikefold.hw.interface import TOP
+from spikefold.hw.emit.generate import generate
+from spikefold.hw.gateware.interface import TOP
 from spikefold.sim.engine import Chip
 from tests.random_networks import Case
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from spikefold.data.errors import ChipError
-from spikefold.hw.chip import SpikingChip
-from spikefold.hw.cosim import run_rtl, simulator_environment
-from spikefold.hw.generate import chip_verilog
-from spikefold.hw.interface import Interface
-from spikefold.quantize.trace import compare
+from spikefold.hw.bench.cosim import run_rtl, simulator_environment
+from spikefold.hw.emit.generate import chip_verilog
+from spikefold.hw.gateware.chip import SpikingChip
+from spikefold.hw.gateware.interface import Interface
+from spikefold.network.trace import compare
 from spikefold.sim.engine import Chip
 from tests.hw.builds import build, run
 from tests.random_networks import Case, random_case

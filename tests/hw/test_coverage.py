@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefold import flow, rtl
-from spikefold.hw.coverage import choose, touched, untouched
-from spikefold.hw.interface import Interface
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
+from spikefold.chip.config import ChipConfig
+from spikefold.hw.emit.coverage import choose, touched, untouched
+from spikefold.hw.gateware.interface import Interface
+from spikefold.network import reference
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
+from spikefold.workflow import flow
+from spikefold.workflow import verification as rtl
 from tests.random_networks import random_case
 
 DIGITS = Path(__file__).parents[2] / "examples" / "models" / "digits" / "model.safetensors"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fit, flips
-from spikefold.hw import interface
-from spikefold.hw.interface import Interface
-from spikefold.quantize import network_file
-from spikefold.quantize.network import Network
+from spikefold.hw.gateware import interface
+from spikefold.hw.gateware.interface import Interface
+from spikefold.network.files import network_file
+from spikefold.network.network import Network
 from tests.hw.builds import run
 from tests.random_networks import random_case
 

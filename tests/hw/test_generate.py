@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spikefold.hw.cosim import simulator_environment
-from spikefold.hw.coverage import touched, untouched
-from spikefold.hw.interface import Interface
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.network_file import load
+from spikefold.chip.config import ChipConfig
+from spikefold.hw.bench.cosim import simulator_environment
+from spikefold.hw.emit.coverage import touched, untouched
+from spikefold.hw.gateware.interface import Interface
+from spikefold.network import reference
+from spikefold.network.files.network_file import load
 from tests.hw.builds import build, run
 from tests.random_networks import Case, random_case
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding
-from spikefold.hw.chip import SpikingChip
-from spikefold.hw.documents import coding_text, readme
-from spikefold.hw.generate import chip_verilog
-from spikefold.hw.interface import EVENT, IDLE, TICK, Interface, whole_bytes
-from spikefold.hw.stimulus import stimulus
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.fields import signed_range
+from spikefold.hw.emit.documents import coding_text, readme
+from spikefold.hw.emit.generate import chip_verilog
+from spikefold.hw.emit.stimulus import stimulus
+from spikefold.hw.gateware.chip import SpikingChip
+from spikefold.hw.gateware.interface import EVENT, IDLE, TICK, Interface, whole_bytes
+from spikefold.network.fields import signed_range
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
 from spikefold.sim.engine import Chip

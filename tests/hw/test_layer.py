@@ -5,10 +5,10 @@ import pytest
 from amaranth.hdl import Const
 from amaranth.lib import data
 
-from spikefold.hw.interface import Interface
-from spikefold.hw.layer import LayerConfig, event_layout
-from spikefold.quantize.network import Network
-from spikefold.quantize.population import Population
+from spikefold.hw.gateware.interface import Interface
+from spikefold.hw.gateware.layer import LayerConfig, event_layout
+from spikefold.network.network import Network
+from spikefold.network.population import Population
 from tests.cases import single
 
 T, C = 3, 5

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-from spikefold.hw.memory import Queue, Ram, Rom
+from spikefold.hw.gateware.memory import Queue, Ram, Rom
 from tests.hw.builds import run
 
 BENCH = """
@@ -50,7 +50,7 @@ def test_an_image_is_a_line_a_word_of_the_width(shape: data.Layout, words: list[
 
 def test_memories_follow_their_address_by_a_cycle_and_keep_other_words(tmp_path: Path) -> None:
     for kind in ("ram", "rom"):
-        template = resources.files("spikefold.hw") / "templates" / f"spikefold_{kind}.v"
+        template = resources.files("spikefold.hw.emit") / "templates" / f"spikefold_{kind}.v"
         (tmp_path / f"spikefold_{kind}.v").write_text(template.read_text())
     (tmp_path / "mem").mkdir()
     (tmp_path / "mem" / "some.hex").write_text(Rom("some", signed(5), [1, 2, -3]).image)
@@ -68,7 +68,7 @@ def test_storage_has_room_for_its_depth(depth: int, bits: int) -> None:
 
 
 def rom_alone(folder: Path, parameters: str) -> subprocess.CompletedProcess[str]:
-    (folder / "rom.v").write_text((resources.files("spikefold.hw") / "templates" / "spikefold_rom.v").read_text())
+    (folder / "rom.v").write_text((resources.files("spikefold.hw.emit") / "templates" / "spikefold_rom.v").read_text())
     (folder / "bench.v").write_text(f"module bench; spikefold_rom {parameters} rom (.clk(1'b0), .address(1'b0), .data()); endmodule\n")
     assert run(folder, "iverilog -g2005 -s bench -o bench.vvp bench.v rom.v").returncode == 0
     return run(folder, "vvp bench.vvp")

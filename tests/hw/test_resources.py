@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from spikefold.hw.chip import SpikingChip
-from spikefold.hw.generate import chip_verilog
-from spikefold.quantize.placement import place
-from spikefold.quantize.resources import core_memories
+from spikefold.chip.placement import place
+from spikefold.chip.resources import core_memories
+from spikefold.hw.emit.generate import chip_verilog
+from spikefold.hw.gateware.chip import SpikingChip
 from tests.random_networks import random_case
 
 MEMORY = re.compile(r"spikefold_(ram|rom) #\((.*?)\)\s+memory", re.DOTALL)

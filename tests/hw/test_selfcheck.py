@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from amaranth.back import verilog
 
-from spikefold.hw.interface import Interface
-from spikefold.hw.layer import LayerConfig
-from spikefold.hw.neuron import NeuronStep
-from spikefold.hw.testbench import self_checking_bench
-from spikefold.quantize.placement import place
+from spikefold.chip.placement import place
+from spikefold.hw.emit.testbench import self_checking_bench
+from spikefold.hw.gateware.interface import Interface
+from spikefold.hw.gateware.layer import LayerConfig
+from spikefold.hw.gateware.neuron import NeuronStep
 from tests.hw.builds import build, self_check
 from tests.random_networks import random_case
 

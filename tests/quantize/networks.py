@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from spikefold.data.coding import InputCoding
+from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.population import Population
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
-from spikefold.quantize.network import Connection, Network, Readout, Weights
-from spikefold.quantize.population import Population
 
 NEVER = 1 << 23
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikefold.data.errors import NetworkError
-from spikefold.quantize import network_file, tensor_file
+from spikefold.network.files import network_file, tensor_file
+from spikefold.network.files.records import pack
 from spikefold.quantize.float_file import FLOAT_FORMAT_VERSION, load_float, save_float
-from spikefold.quantize.records import pack
+from tests.network.test_network_file import assert_same
 from tests.quantize.networks import float_network, integer_network
-from tests.quantize.test_network_file import assert_same
 
 
 @settings(deadline=None, max_examples=25)

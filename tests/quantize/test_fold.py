@@ -7,17 +7,18 @@ import pytest
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import FoldError, NetworkError
-from spikefold.quantize import reference
+from spikefold.network import reference
+from spikefold.network.fields import collapse
+from spikefold.network.network import Network
+from spikefold.network.power_terms import term_count
+from spikefold.network.widths import current_bounds, potential_bounds
 from spikefold.quantize.float_evaluation import drives, evaluate, neurons, over_channels, weighted
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.fold_result import FoldResult
 from spikefold.quantize.folded import evaluate_folded, folded_neurons
-from spikefold.quantize.network import Network
-from spikefold.quantize.power_terms import term_count
-from spikefold.quantize.rounding import LeakCode, collapse, integer_gain, integer_leak, integer_threshold, integer_weights, weight_error, weight_steps
+from spikefold.quantize.rounding import LeakCode, integer_gain, integer_leak, integer_threshold, integer_weights, weight_error, weight_steps
 from spikefold.quantize.schedules import fold_schedules
-from spikefold.quantize.widths import current_bounds, potential_bounds
 from tests.float_networks import CELLS, random_float_network
 from tests.float_networks import random_events as cell_events
 

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import FoldError
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
+from spikefold.network import reference
+from spikefold.network.trace import compare
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.grids import held, held_bits
 from spikefold.quantize.rounding import integer_gain, weight_steps
-from spikefold.quantize.trace import compare
 from spikefold.sim.engine import Chip
 from tests.quantize.test_steps import CHANNELS, INPUTS, TIMESTEPS, chain, dense, flips, spikes_in
 

@@ -6,18 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import place
 from spikefold.data.errors import DataError, FoldError, NetworkError
-from spikefold.quantize import network_file, reference
+from spikefold.network import reference
+from spikefold.network.files import network_file
+from spikefold.network.network import Network
+from spikefold.network.population import PspScale
+from spikefold.network.trace import compare
+from spikefold.network.widths import psp_bound
 from spikefold.quantize.calibrated import calibrated
-from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.float_evaluation import evaluate, psp_root
 from spikefold.quantize.float_network import LN_NORMS, FloatNetwork
 from spikefold.quantize.fold import fold
-from spikefold.quantize.network import Network
-from spikefold.quantize.placement import place
-from spikefold.quantize.population import PspScale
-from spikefold.quantize.trace import compare
-from spikefold.quantize.widths import psp_bound
 from spikefold.sim import kernels
 from spikefold.sim.engine import Chip
 from tests.float_networks import CELLS, random_events, random_float_network

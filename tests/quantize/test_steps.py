@@ -9,12 +9,12 @@ import pytest
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import FoldError, NetworkError
-from spikefold.quantize import reference
+from spikefold.network import reference
+from spikefold.network.network import Network
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.fold_result import FoldResult
-from spikefold.quantize.network import Network
 
 INPUTS, CHANNELS, TIMESTEPS = 40, 64, 8
 

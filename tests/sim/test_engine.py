@@ -8,10 +8,10 @@ import numba
 import numpy as np
 import pytest
 
+from spikefold.chip.config import ChipConfig
 from spikefold.data.errors import ChipError, DataError, SpikefoldError
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
-from spikefold.quantize.trace import Trace, compare
+from spikefold.network import reference
+from spikefold.network.trace import Trace, compare
 from spikefold.sim import kernels, layers, timing
 from spikefold.sim.engine import Chip
 from spikefold.sim.layers import BATCH

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from spikefold.quantize.placement import axis_table
+from spikefold.chip.placement import axis_table
 from spikefold.sim import kernels
 from spikefold.sim.engine import Chip
 from tests.cases import CASES

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spikefold.quantize.trace import Timing
+from spikefold.network.trace import Timing
 from spikefold.sim.engine import Chip
 from spikefold.sim.timing import score_cycles
 from tests.cases import single

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from spikefold.data.coding import InputCoding
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
-from spikefold.train.network import SpikingNetwork
-from spikefold.train.neurons import LIF, Reset
-from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
+from spikefold.train.modules.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
+from spikefold.train.modules.network import SpikingNetwork
+from spikefold.train.modules.neurons import LIF, Reset
+from spikefold.train.modules.norm import BNTT, BatchNorm, CurrentNorm
 
 TIMESTEPS = 5
 CLASS_NAMES = ("a", "b", "c")

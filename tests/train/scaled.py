@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from spikefold.data.coding import InputCoding
-from spikefold.train import losses
-from spikefold.train.architectures import expand_architecture
-from spikefold.train.conversion import ann_of
-from spikefold.train.network import SpikingNetwork, build_network
-from spikefold.train.recipe import Recipe
-from spikefold.train.training import inputs
+from spikefold.train.methods import losses
+from spikefold.train.methods.conversion import ann_of
+from spikefold.train.methods.training import inputs
+from spikefold.train.modules.network import SpikingNetwork, build_network
+from spikefold.train.recipes.architectures import expand_architecture
+from spikefold.train.recipes.recipe import Recipe
 
 WIDTH_MIN = 4
 SIDE_MIN = 8

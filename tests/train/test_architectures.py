@@ -5,10 +5,10 @@ import re
 import pytest
 
 from spikefold.data.errors import NetworkError
-from spikefold.train.architectures import ARCHITECTURES, CLASSES, Parameters, expand_architecture, parameters, resolve_architecture
 from spikefold.train.errors import RecipeError
-from spikefold.train.notation import print_architecture
-from spikefold.train.sections import LayerRecipe, place_layers
+from spikefold.train.recipes.architectures import ARCHITECTURES, CLASSES, Parameters, expand_architecture, parameters, resolve_architecture
+from spikefold.train.recipes.notation import print_architecture
+from spikefold.train.recipes.sections import LayerRecipe, place_layers
 
 IMAGENET = ("VGG11x2", "VGG13-hybrid", "VGG16")
 

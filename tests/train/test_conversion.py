@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-import spikefold.train.conversion as conversion
+import spikefold.train.methods.conversion as conversion
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset, load_dataset
-from spikefold.train.conversion import EventBatches, Histogram, ann_of, balance, convert
 from spikefold.train.errors import RecipeError, SilentLayerError, TrainError
-from spikefold.train.layers import AveragePool, Dense, Integrate
-from spikefold.train.network import SpikingNetwork, build_network
-from spikefold.train.neurons import LIF
-from spikefold.train.norm import BatchNorm
-from spikefold.train.recipe import LayerRecipe, Recipe, parse_recipe
-from spikefold.train.training import fit, predict
+from spikefold.train.methods.conversion import EventBatches, Histogram, ann_of, balance, convert
+from spikefold.train.methods.training import fit, predict
+from spikefold.train.modules.layers import AveragePool, Dense, Integrate
+from spikefold.train.modules.network import SpikingNetwork, build_network
+from spikefold.train.modules.neurons import LIF
+from spikefold.train.modules.norm import BatchNorm
+from spikefold.train.recipes.recipe import LayerRecipe, Recipe, parse_recipe
 
 TEXT = """
 name = "converted"

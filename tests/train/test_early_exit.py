@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from spikefold.train.early_exit import exit_step, mean_gammas
 from spikefold.train.errors import TrainError
-from spikefold.train.norm import BNTT
+from spikefold.train.modules.early_exit import exit_step, mean_gammas
+from spikefold.train.modules.norm import BNTT
 
 
 @pytest.mark.parametrize(

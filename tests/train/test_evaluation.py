@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from spikefold.data.datasets import load_dataset
-from spikefold.plot import evaluation_svg
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.float_file import load_float
+from spikefold.report.figures import evaluation_svg
 from spikefold.train.errors import TrainError
-from spikefold.train.evaluation import evaluate, evaluate_network, keep_evaluation
-from spikefold.train.network import build_network
-from spikefold.train.recipe import parse_recipe
-from spikefold.train.run import train
-from spikefold.train.training import predict, split
+from spikefold.train.methods.training import predict, split
+from spikefold.train.modules.network import build_network
+from spikefold.train.recipes.recipe import parse_recipe
+from spikefold.train.runs.evaluation import evaluate, evaluate_network, keep_evaluation
+from spikefold.train.runs.run import train
 from tests.train.recipes import recipe_text
 
 

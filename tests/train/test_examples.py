@@ -10,16 +10,16 @@ import pytest
 
 from spikefold.data.coding import encode
 from spikefold.data.datasets import load_dataset
+from spikefold.network.power_terms import term_count
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
-from spikefold.quantize.power_terms import term_count
-from spikefold.train.export import to_float_network
-from spikefold.train.network import build_network
-from spikefold.train.recipe import Recipe, load_recipe
-from spikefold.train.srm import SRM
-from spikefold.train.store import load_run
+from spikefold.train.modules.export import to_float_network
+from spikefold.train.modules.network import build_network
+from spikefold.train.modules.srm import SRM
+from spikefold.train.recipes.recipe import Recipe, load_recipe
+from spikefold.train.runs.store import load_run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUANTIZED = tuple(

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from spikefold.quantize import reference
-from spikefold.quantize.chip import ChipConfig
+from spikefold.chip.config import ChipConfig
+from spikefold.network import reference
+from spikefold.network.trace import compare
 from spikefold.quantize.fold import fold
-from spikefold.quantize.trace import compare
 from spikefold.sim.engine import Chip
 from spikefold.train.errors import ExportError
-from spikefold.train.export import to_float_network
-from spikefold.train.network import build_network
-from spikefold.train.recipe import find_recipe, load_recipe
+from spikefold.train.modules.export import to_float_network
+from spikefold.train.modules.network import build_network
+from spikefold.train.recipes.recipe import find_recipe, load_recipe
 from tests.train.scaled import scaled, trained_by_gradient
 
 FOLDED = {

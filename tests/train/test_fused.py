@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from spikefold.train.fused import BLOCK_ELEMENTS
-from spikefold.train.neurons import LIF, Reset, hold, lif_loop
-from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
-from spikefold.train.surrogate import KINDS, SURROGATES, Kind
+from spikefold.train.modules.fused import BLOCK_ELEMENTS
+from spikefold.train.modules.neurons import LIF, Reset, hold, lif_loop
+from spikefold.train.modules.norm import BNTT, BatchNorm, CurrentNorm
+from spikefold.train.modules.surrogate import KINDS, SURROGATES, Kind
 
 T = 5
 SHAPES = [(3, 7, 1, 1), (4, 3, 5, 6), (5, 1, 9, 1), (1, 4, 2, 1), (3, 4100, 1, 1), (9, 16, 31, 33)]

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from spikefold.train.errors import TrainError
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
+from spikefold.train.modules.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
 
 X = torch.randn(4, 2, 3, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 

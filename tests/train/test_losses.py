@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from spikefold.train.losses import loss, spike_count_loss
-from spikefold.train.recipe import TrainSettings
+from spikefold.train.methods.losses import loss, spike_count_loss
+from spikefold.train.recipes.recipe import TrainSettings
 
 
 def test_spike_count_loss() -> None:

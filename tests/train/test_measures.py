@@ -10,18 +10,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spikefold.train.energy import ENERGY_TABLES, EnergyTable
 from spikefold.train.errors import TrainError
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
-from spikefold.train.measures import Measures, measure
-from spikefold.train.network import SpikingNetwork
-from spikefold.train.neurons import LIF
-from spikefold.train.norm import BNTT
-from spikefold.train.psp_norm import PSPNorm
-from spikefold.train.srm import PSP, SRM
-from spikefold.train.stdp_features import StdpFeatures, StdpLayer
-from spikefold.train.stdp_settings import StdpSettings, StdpStage
-from spikefold.train.stochmax import Stochmax
+from spikefold.train.modules.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount
+from spikefold.train.modules.network import SpikingNetwork
+from spikefold.train.modules.neurons import LIF
+from spikefold.train.modules.norm import BNTT
+from spikefold.train.modules.psp_norm import PSPNorm
+from spikefold.train.modules.srm import PSP, SRM
+from spikefold.train.modules.stdp_features import StdpFeatures, StdpLayer
+from spikefold.train.modules.stochmax import Stochmax
+from spikefold.train.recipes.stdp_settings import StdpSettings, StdpStage
+from spikefold.train.runs.energy import ENERGY_TABLES, EnergyTable
+from spikefold.train.runs.measures import Measures, measure
 from tests.train.chains import TIMESTEPS, chain, spikes_of
 
 INT32, FLOAT32 = ENERGY_TABLES

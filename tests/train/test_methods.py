@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from spikefold.train.evaluation import evaluate
-from spikefold.train.run import train
-from spikefold.train.store import load_run
-from spikefold.train.training import Epoch
+from spikefold.train.methods.training import Epoch
+from spikefold.train.runs.evaluation import evaluate
+from spikefold.train.runs.run import train
+from spikefold.train.runs.store import load_run
 
 POISSON = """
 [data]

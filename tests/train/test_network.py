@@ -7,12 +7,12 @@ from torch import nn
 
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.export import to_float_network
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
-from spikefold.train.network import SpikingNetwork, build_network, events_to_input
-from spikefold.train.neurons import LIF
-from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
-from spikefold.train.recipe import parse_recipe
+from spikefold.train.modules.export import to_float_network
+from spikefold.train.modules.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
+from spikefold.train.modules.network import SpikingNetwork, build_network, events_to_input
+from spikefold.train.modules.neurons import LIF
+from spikefold.train.modules.norm import BNTT, BatchNorm, CurrentNorm
+from spikefold.train.recipes.recipe import parse_recipe
 from tests.train.chains import CLASS_NAMES, TIMESTEPS, chain, coding, spikes_of
 from tests.train.recipes import recipe_text
 

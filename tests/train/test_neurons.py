@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from spikefold.train.errors import TrainError
-from spikefold.train.neurons import LIF, lif_step
-from spikefold.train.surrogate import fire
+from spikefold.train.modules.neurons import LIF, lif_step
+from spikefold.train.modules.surrogate import fire
 
 
 @pytest.mark.parametrize("threshold", [1.0, 0.5, 3.0])

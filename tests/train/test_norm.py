@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from spikefold.train.errors import TrainError
-from spikefold.train.norm import BNTT, BatchNorm
+from spikefold.train.modules.norm import BNTT, BatchNorm
 
 T, C = 4, 3
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikefold.train.errors import RecipeError
-from spikefold.train.notation import Notation, parse_architecture, print_architecture
-from spikefold.train.sections import LayerRecipe
+from spikefold.train.recipes.notation import Notation, parse_architecture, print_architecture
+from spikefold.train.recipes.sections import LayerRecipe
 
 
 def conv(out: int, kernel: int = 3, **keys: Any) -> LayerRecipe:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from spikefold.train.optimizers import AdaBelief, make_optimizer
-from spikefold.train.recipe import TrainSettings
+from spikefold.train.methods.optimizers import AdaBelief, make_optimizer
+from spikefold.train.recipes.recipe import TrainSettings
 
 
 def test_adabelief_is_algorithm_2() -> None:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from spikefold.train import losses
-from spikefold.train.architectures import Parameters, parameters
-from spikefold.train.layers import Synapses
-from spikefold.train.network import SpikingNetwork, build_network
-from spikefold.train.notation import parse_architecture
-from spikefold.train.recipe import Recipe, find_recipe, list_recipes, load_recipe
-from spikefold.train.stochmax import Stochmax, StochmaxOutput
+from spikefold.train.methods import losses
+from spikefold.train.modules.layers import Synapses
+from spikefold.train.modules.network import SpikingNetwork, build_network
+from spikefold.train.modules.stochmax import Stochmax, StochmaxOutput
+from spikefold.train.recipes.architectures import Parameters, parameters
+from spikefold.train.recipes.notation import parse_architecture
+from spikefold.train.recipes.recipe import Recipe, find_recipe, list_recipes, load_recipe
 from tests.train.scaled import one_batch, overfit, overfitted, scaled, shallow, trained_by_gradient
 
 F_NORMS = ("psp_bn", "psp_bn_eq12", "psp_bn_eq15", "psp_ln", "psp_ln_eq12", "psp_ln_eq15")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefold.train.store import load_run
-from tests.cli import spikefold
+from spikefold.train.runs.store import load_run
+from tests.command_line import spikefold
 from tests.train.recipes import recipe_text
 
 TOLERANCE = 2e-5

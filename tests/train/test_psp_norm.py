@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from spikefold.train.errors import TrainError
-from spikefold.train.psp_norm import PSPNorm
+from spikefold.train.modules.psp_norm import PSPNorm
 
 SHAPE = (5, 4, 3, 2, 6)
 ALL = [(over, form) for over in ("bn", "ln") for form in ("raw", "variance", "centred")]

@@ -12,28 +12,28 @@ import pytest
 import torch
 from torch import nn
 
-import spikefold.train.run as runs
+import spikefold.train.runs.run as runs
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import FoldError
-from spikefold.quantize import reference
+from spikefold.network import reference
+from spikefold.network.network import Network
 from spikefold.quantize.fold import fold
-from spikefold.quantize.network import Network
 from spikefold.train.errors import DivergenceError, RecipeError, TrainError
-from spikefold.train.export import to_float_network
-from spikefold.train.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
-from spikefold.train.methods import Start, check_start
-from spikefold.train.network import SpikingNetwork, build_network, events_to_input
-from spikefold.train.neurons import LIF
-from spikefold.train.norm import BNTT, BatchNorm, CurrentNorm
-from spikefold.train.psp_norm import PSPNorm
-from spikefold.train.quantized import QuantizedNetwork
-from spikefold.train.recipe import list_recipes, load_recipe, parse_recipe
-from spikefold.train.run import train
-from spikefold.train.sections import QuantizeSettings
-from spikefold.train.srm import PSP
-from spikefold.train.store import load_run
-from spikefold.train.training import split
+from spikefold.train.methods.methods import Start, check_start
+from spikefold.train.methods.quantized import QuantizedNetwork
+from spikefold.train.methods.training import split
+from spikefold.train.modules.export import to_float_network
+from spikefold.train.modules.layers import AveragePool, Conv2d, Dense, Integrate, SpikeCount, Synapses
+from spikefold.train.modules.network import SpikingNetwork, build_network, events_to_input
+from spikefold.train.modules.neurons import LIF
+from spikefold.train.modules.norm import BNTT, BatchNorm, CurrentNorm
+from spikefold.train.modules.psp_norm import PSPNorm
+from spikefold.train.modules.srm import PSP
+from spikefold.train.recipes.recipe import list_recipes, load_recipe, parse_recipe
+from spikefold.train.recipes.sections import QuantizeSettings
+from spikefold.train.runs.run import train
+from spikefold.train.runs.store import load_run
 from tests.train.chains import randomise
 from tests.train.recipes import recipe_text
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from spikefold.data.info import DATASETS
-from spikefold.train.architectures import expand_architecture
 from spikefold.train.errors import RecipeError
-from spikefold.train.recipe import SHIPPED, ConversionRecipe, NeuronRecipe, find_recipe, list_recipes, load_recipe, parse_recipe
+from spikefold.train.recipes.architectures import expand_architecture
+from spikefold.train.recipes.recipe import SHIPPED, ConversionRecipe, NeuronRecipe, find_recipe, list_recipes, load_recipe, parse_recipe
 from tests.train.recipes import recipe_text
 
 
@@ -303,7 +303,7 @@ def test_find_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_recipes_load_without_torch() -> None:
-    code = "import sys; from spikefold.train.recipe import *; [load_recipe(p) for p in list_recipes()[:3]]; assert 'torch' not in sys.modules"
+    code = "import sys; from spikefold.train.recipes.recipe import *; [load_recipe(p) for p in list_recipes()[:3]]; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-import spikefold.train.reproduce as reproducing
+import spikefold.train.papers.reproduce as reproducing
 from spikefold.data.datasets import load_dataset
 from spikefold.data.files import FINAL_EVALUATION
 from spikefold.data.shown import percent
-from spikefold.train.compare import compare
 from spikefold.train.errors import DivergenceError, TrainError
-from spikefold.train.evaluation import evaluate, keep_evaluation
-from spikefold.train.reproduce import reproduce
-from spikefold.train.results import about, result_tables
-from spikefold.train.run import train
-from spikefold.train.tables import load_table
+from spikefold.train.papers.reproduce import reproduce
+from spikefold.train.papers.results import about, result_tables
+from spikefold.train.papers.tables import load_table
+from spikefold.train.runs.compare import compare
+from spikefold.train.runs.evaluation import evaluate, keep_evaluation
+from spikefold.train.runs.run import train
 from tests.train.paper_tables import RATES, write_table
 
 Document = dict[str, Any]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import spikefold.train.run as runs
+import spikefold.train.runs.run as runs
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import DataError, SpikefoldError
 from spikefold.quantize.float_file import load_float
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.run import train
-from spikefold.train.training import Epoch
+from spikefold.train.methods.training import Epoch
+from spikefold.train.runs.run import train
 from tests.train.recipes import recipe_text
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spikefold.train.errors import TrainError
-from spikefold.train.srm import PSP, SRM, psp
-from spikefold.train.surrogate import SURROGATES
+from spikefold.train.modules.srm import PSP, SRM, psp
+from spikefold.train.modules.surrogate import SURROGATES
 
 
 def alpha_kernel(steps: int, tau: float) -> np.ndarray:

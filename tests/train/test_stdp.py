@@ -15,10 +15,7 @@ from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import NetworkError
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.layers import Dense, Integrate
-from spikefold.train.network import SpikingNetwork
-from spikefold.train.recipe import TrainSettings
-from spikefold.train.stdp import (
+from spikefold.train.methods.stdp import (
     StdpProgress,
     compete,
     correlation,
@@ -30,9 +27,12 @@ from spikefold.train.stdp import (
     train_stdp,
     updated_weight,
 )
-from spikefold.train.stdp_features import StdpFeatures, StdpLayer, features
-from spikefold.train.stdp_settings import StdpSettings, StdpStage, feature_shape, stage_shapes
-from spikefold.train.training import fit, predict, repeatable
+from spikefold.train.methods.training import fit, predict, repeatable
+from spikefold.train.modules.layers import Dense, Integrate
+from spikefold.train.modules.network import SpikingNetwork
+from spikefold.train.modules.stdp_features import StdpFeatures, StdpLayer, features
+from spikefold.train.recipes.recipe import TrainSettings
+from spikefold.train.recipes.stdp_settings import StdpSettings, StdpStage, feature_shape, stage_shapes
 
 Float = npt.NDArray[np.float64]
 Settings = StdpSettings
@@ -336,7 +336,7 @@ def test_samples_are_shown_as_training_shows_them(monkeypatch: pytest.MonkeyPatc
         shown.append(samples.tolist())
         return encode(images, coding, timesteps, samples)
 
-    monkeypatch.setattr("spikefold.train.stdp.encode", recorded)
+    monkeypatch.setattr("spikefold.train.methods.stdp.encode", recorded)
     layers = train_stdp(train, DIGITS, settings, timesteps=3, seed=1)
     assert [len(batch) for batch in shown] == [5, 5, 2] * 2
     first, second = (np.concatenate([np.array(batch) for batch in shown[k : k + 3]]) for k in (0, 3))
@@ -345,7 +345,7 @@ def test_samples_are_shown_as_training_shows_them(monkeypatch: pytest.MonkeyPatc
     assert set(first - 30) == set(second - 60)
     assert len(set(first)) == 12
     assert not np.array_equal(first - 30, second - 60)
-    monkeypatch.setattr("spikefold.train.stdp.FEATURE_BATCH", 4)
+    monkeypatch.setattr("spikefold.train.methods.stdp.FEATURE_BATCH", 4)
     dataset, _ = stdp_dataset(layers, train, DIGITS, settings, timesteps=3)
     events = torch.from_numpy(encode(train.images, DIGITS, 3, np.arange(30)).swapaxes(0, 1).astype(np.float32))
     np.testing.assert_allclose(dataset.images, features(layers, events, settings).numpy(), atol=1e-6)
@@ -426,5 +426,5 @@ def test_bad_input() -> None:
 
 
 def test_the_settings_load_no_torch() -> None:
-    code = "import sys, spikefold.train.stdp_settings; sys.exit('torch' in sys.modules)"
+    code = "import sys, spikefold.train.recipes.stdp_settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

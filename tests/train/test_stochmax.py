@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from spikefold.train.errors import TrainError
-from spikefold.train.stochmax import EPS, Stochmax, StochmaxOutput, stochmax_loss, stochmax_scores
+from spikefold.train.modules.stochmax import EPS, Stochmax, StochmaxOutput, stochmax_loss, stochmax_scores
 
 N, FEATURES, CLASSES = 5, 7, 4
 LABELS = torch.tensor([0, 3, 1, 1, 2])

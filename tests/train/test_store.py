@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from spikefold.data.errors import SpikefoldError
-from spikefold.quantize import tensor_file
+from spikefold.network.files import tensor_file
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.train.errors import TrainError
-from spikefold.train.network import SpikingNetwork, build_network
-from spikefold.train.recipe import parse_recipe
-from spikefold.train.store import load_run, save_network
+from spikefold.train.modules.network import SpikingNetwork, build_network
+from spikefold.train.recipes.recipe import parse_recipe
+from spikefold.train.runs.store import load_run, save_network
 from tests.train.recipes import recipe_text
 
 CLASSES = tuple("0123456789")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikefold.train.errors import TrainError
-from spikefold.train.surrogate import KINDS, SURROGATES, TRIANGULAR, Surrogate, fire
+from spikefold.train.modules.surrogate import KINDS, SURROGATES, TRIANGULAR, Surrogate, fire
 
 WRITTEN_OUT = {
     "triangular": lambda u, theta, scale, width: scale * max(0.0, 1 - abs(u / theta - 1)) / theta,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spikefold.train.errors import RecipeError
-from spikefold.train.recipe import parse_recipe
-from spikefold.train.tables import find_table, list_tables, load_table
+from spikefold.train.papers.tables import find_table, list_tables, load_table
+from spikefold.train.recipes.recipe import parse_recipe
 from tests.train.paper_tables import RATES, write_table
 
 NAMES = (
@@ -121,5 +121,5 @@ def test_find_table_takes_a_path_or_a_name(tmp_path: Path) -> None:
 
 
 def test_tables_need_no_torch() -> None:
-    code = "import sys; from spikefold.train.tables import *; [load_table(p) for p in list_tables()]; sys.exit('torch' in sys.modules)"
+    code = "import sys; from spikefold.train.papers.tables import *; [load_table(p) for p in list_tables()]; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,13 +12,13 @@ from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import Dataset
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.train.errors import DivergenceError, TrainError
-from spikefold.train.export import to_float_network
-from spikefold.train.layers import Dense, Integrate
-from spikefold.train.network import SpikingNetwork
-from spikefold.train.neurons import LIF
-from spikefold.train.norm import BNTT
-from spikefold.train.recipe import TrainSettings
-from spikefold.train.training import Epoch, FitResult, fit, learning_rate, predict, repeatable, sample_order, split
+from spikefold.train.methods.training import Epoch, FitResult, fit, learning_rate, predict, repeatable, sample_order, split
+from spikefold.train.modules.export import to_float_network
+from spikefold.train.modules.layers import Dense, Integrate
+from spikefold.train.modules.network import SpikingNetwork
+from spikefold.train.modules.neurons import LIF
+from spikefold.train.modules.norm import BNTT
+from spikefold.train.recipes.recipe import TrainSettings
 
 CODING = InputCoding(shape=(1, 3, 3), coding="ternary", mean=0.0, std=0.5, scale=1.0, payload_bits=2, seed=4)
 SETTINGS = TrainSettings(epochs=4, batch_size=16, learning_rate=0.1)
@@ -107,7 +107,7 @@ def test_epochs_see_fresh_events(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(np.asarray(samples))
         return encode(images, coding, timesteps, samples)
 
-    monkeypatch.setattr("spikefold.train.training.encode", spy)
+    monkeypatch.setattr("spikefold.train.methods.training.encode", spy)
     run(module())
     train, held = split(120, SETTINGS.validation, 11)
     numbers = np.concatenate(asked)

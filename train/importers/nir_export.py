@@ -20,10 +20,10 @@ import numpy as np
 from spikefold.data.coding import InputCoding
 from spikefold.data.files import write_bytes
 from spikefold.data.shown import shown
+from spikefold.network.files.records import pack, unpack
+from spikefold.network.files.tensor_file import parse_json
+from spikefold.network.windows import Shape, pooled_shape
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
-from spikefold.quantize.records import pack, unpack
-from spikefold.quantize.tensor_file import parse_json
-from spikefold.quantize.windows import Shape, pooled_shape
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.nir_graph import METADATA, NirChain, parse_chain
 from spikefold.train.importers.nir_import import NirRules, network_of

@@ -15,8 +15,8 @@ import numpy as np
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.shown import shown
+from spikefold.network.windows import Shape, pooled_shape
 from spikefold.quantize.float_network import FloatNetwork, Norm
-from spikefold.quantize.windows import Shape, pooled_shape
 from spikefold.train.importers.chain import layers_of
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.nir_graph import NirChain, NirNode, read_chain

@@ -27,7 +27,7 @@ from torch import nn
 
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import load_dataset
-from spikefold.quantize import reference
+from spikefold.network import reference
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.fold import fold
 from spikefold.train.importers.modules import import_module

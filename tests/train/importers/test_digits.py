@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikefold import flow, rtl
+from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import load_dataset
-from spikefold.quantize.chip import ChipConfig
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.fold import fold
 from spikefold.train.importers.modules import Imported, import_module
+from spikefold.workflow import flow
+from spikefold.workflow import verification as rtl
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 CODING = InputCoding(shape=(1, 8, 8), coding="direct", mean=0.0, std=16.0, scale=16.0, payload_bits=6, seed=0)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from spikefold.data.coding import InputCoding
+from spikefold.network.files.records import pack
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
-from spikefold.quantize.records import pack
 from spikefold.train.importers.errors import SourceError
 from spikefold.train.importers.modules import random_events
 from spikefold.train.importers.nir_export import export_nir, exported_network

@@ -1,0 +1,1 @@
+"""Running a build in a Verilog simulator, and reading its log."""

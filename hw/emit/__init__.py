@@ -1,0 +1,1 @@
+"""The build folder that is written: Verilog, memory images, benches, vectors and documents."""

@@ -1,0 +1,1 @@
+"""The strict files of networks: tensors with a checked JSON header."""

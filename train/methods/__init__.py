@@ -1,0 +1,1 @@
+"""How a network learns: gradients through time, conversion, STDP, training through the fold."""

@@ -1,0 +1,1 @@
+"""The papers' tables: trained again, and held against the published figures."""
