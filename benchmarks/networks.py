@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.network import reference
-from spikefold.network.fields import Int
-from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.connection import Connection, Weights
+from spikefold.network.fields import Int, bits_for
+from spikefold.network.network import Network, Readout
 from spikefold.network.population import Population
-from spikefold.network.widths import bits_for, potential_bounds, weighted_bounds
+from spikefold.network.schedule import Schedule
+from spikefold.network.widths import potential_bounds, weighted_bounds
 from spikefold.network.windows import layer_shape
 
 __all__ = ["LAYERS", "Benchmark", "build"]
@@ -64,20 +66,20 @@ def build(name: str, rate: float, timesteps: int, seed: int) -> Benchmark:
         low, high = weighted_bounds(tensor, layer.pool, 0, 1)
         connection = Connection(
             source=source, target=f"layer{index}", kind=kind, weights=f"layer{index}", pool=layer.pool, padding=layer.kernel // 2,
-            current_bits=bits_for(int(low.min()), int(high.max())), gain_shift=np.full((1, 1), GAIN_SHIFT),
-            gain=rng.integers(1 << (GAIN_BITS - 2), 1 << (GAIN_BITS - 1), (timesteps, layer.out)),
+            current_bits=bits_for(int(low.min()), int(high.max())), gain_shift=Schedule.constant(GAIN_SHIFT),
+            gain=Schedule.of(rng.integers(1 << (GAIN_BITS - 2), 1 << (GAIN_BITS - 1), (timesteps, layer.out))),
         )  # fmt: skip
         shape = layer_shape(connection.target, kind, shape, layer.pool, tensor.shape, connection.stride, connection.padding)
         weights.append(Weights(id=connection.weights, tensor=tensor, bits=8))
         silent = Population(
-            name=connection.target, shape=shape, reset="none", leak_kind="none", threshold=np.full((1, 1), (1 << 32) - 1), potential_bits=32,
-            threshold_bits=33, saturate=True,
+            name=connection.target, shape=shape, reset="none", leak_kind="none", threshold=Schedule.constant((1 << 32) - 1), potential_bits=32,
+            saturate=True,
         )  # fmt: skip
         current, _ = reference.currents(connection, weights[-1], payload)
         population = silent if last else firing(rng, connection, silent, current, rate)
         bits = bits_for(*potential_bounds([(connection, low, high)], population, timesteps))
-        threshold = np.full((1, 1), (1 << bits) - 1) if last else population.threshold
-        populations.append(replace(population, potential_bits=bits, threshold_bits=bits + 1, threshold=threshold, saturate=False))
+        threshold = Schedule.constant((1 << bits) - 1) if last else population.threshold
+        populations.append(replace(population, potential_bits=bits, threshold=threshold, saturate=False))
         connections.append(connection)
         fired, _, _ = reference.run_population([(connection, current)], populations[-1])
         payload, source = fired.astype(np.int64), connection.target
@@ -96,7 +98,7 @@ def firing(rng: np.random.Generator, connection: Connection, silent: Population,
     low, high = 0.0, float(np.abs(reference.run_population([(connection, current)], silent)[1]).max())
     for _ in range(24):
         middle = (low + high) / 2
-        threshold = np.rint(spread * middle).astype(np.int64) + 1
+        threshold = Schedule.of(np.rint(spread * middle).astype(np.int64) + 1)
         population = replace(silent, reset="soft", threshold=threshold, decrement=threshold)
         if reference.run_population([(connection, current)], population)[0].mean() > rate:
             low = middle

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spikefold.network.network import Connection, Network
+from spikefold.network.connection import Connection
+from spikefold.network.network import Network
 from spikefold.network.population import Population
 from spikefold.network.windows import patches, pool
 
@@ -35,14 +36,14 @@ def neuron_step(potential: Any, current: Any, gain: Any, shift: int, threshold: 
 
 def schedules(connection: Connection, population: Population, timesteps: int) -> list[npt.NDArray[np.int32]]:
     """Return gain, threshold and decrement as int32 [timesteps, channels, 1, 1], of a layer that :func:`neuron_step` and 32 bits can run."""
-    product = connection.current_bits + int(np.abs(connection.gain).max()).bit_length()
+    product = connection.current_bits + max(-connection.gain.least, connection.gain.most).bit_length()
     if population.leak_kind != "none" or population.reset == "hard" or population.saturate or np.any(population.initial):
         raise ValueError(f"layer {population.name!r}: the peers run neurons without leak, clamp and initial potential, with a soft reset")
-    if connection.current_bits > 25 or product > 31 or population.threshold_bits > 32:
+    if connection.current_bits > 25 or product > 31 or population.potential_bits >= 32:
         raise ValueError(f"layer {population.name!r}: {connection.current_bits} current bits, {product} with gain; the peers hold 25 and 31")
-    full = (timesteps, population.shape[0])
+    channels = population.shape[0]
     return [
-        np.ascontiguousarray(np.broadcast_to(s, full).astype(np.int32)[:, :, None, None])
+        np.ascontiguousarray(s.over(timesteps, channels).astype(np.int32)[:, :, None, None])
         for s in (connection.gain, population.threshold, population.decrement)
     ]
 
@@ -87,7 +88,7 @@ class NumpyLoop:
             payload = events[:, t].astype(self.dtype)
             for index, connection in enumerate(self.network.connections):
                 gain, threshold, decrement = (s[t] for s in self.schedules[index])
-                current, shift = self.currents(index, payload), int(connection.gain_shift[0, 0])
+                current, shift = self.currents(index, payload), int(connection.gain_shift.values[0, 0])
                 fired, potentials[index] = neuron_step(potentials[index], current, gain, shift, threshold, decrement)
                 spikes[index][:, t] = fired
                 payload = fired.astype(self.dtype)
@@ -122,7 +123,7 @@ class TorchFolded:
             fired = torch.empty(current.shape, dtype=torch.bool)
             potential = torch.zeros_like(current[:, 0])
             for t in range(timesteps):
-                shift = int(connection.gain_shift[0, 0])
+                shift = int(connection.gain_shift.values[0, 0])
                 fired[:, t], potential = neuron_step(potential, current[:, t], gain[t], shift, threshold[t], decrement[t])
             spikes.append(fired.numpy())
             payload = fired.flatten(0, 1).float()

@@ -45,7 +45,7 @@ def load_float(path: Path) -> FloatNetwork:
 def float_from_parts(header: Mapping[str, Any], tensors: dict[str, npt.NDArray[Any]], place: str) -> FloatNetwork:
     """Return the float network in a file's header and tensors; of these, what is in float32 is replaced by float64."""
     table = dict(body(header, KIND, place))
-    check_version(table.pop("format_version", None), FLOAT_FORMAT_VERSION, place)
+    check_version(table.pop("format_version", None), FLOAT_FORMAT_VERSION, "train or import the network again", place)
     for name, tensor in tensors.items():
         if tensor.ndim == 0:
             raise NetworkError(f"{place}: tensor {name!r} shape: []; it must have at least 1 axis")

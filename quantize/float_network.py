@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
-from spikefold.network.network import INPUT
+from spikefold.network.connection import INPUT
 from spikefold.network.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, Shape, layer_shape
 
 __all__ = ["CURRENT_NORMS", "LN_NORMS", "PSP_NORMS", "Float", "FloatLayer", "FloatNetwork", "Norm"]

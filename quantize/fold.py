@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError, NetworkError
-from spikefold.network.fields import GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SPIKE_PAYLOAD_BITS, TIMESTEPS_MAX, Int, signed_range
-from spikefold.network.network import INPUT, Connection, Network, Readout, Weights
+from spikefold.network.connection import INPUT, Connection, Weights
+from spikefold.network.fields import GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SPIKE_PAYLOAD_BITS, TIMESTEPS_MAX, Int, bits_for, signed_range
+from spikefold.network.network import Network, Readout
 from spikefold.network.population import Population
 from spikefold.network.power_terms import TERMS_MAX
-from spikefold.network.widths import bits_for
 from spikefold.network.windows import Shape
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork
 from spikefold.quantize.fold_options import FoldOptions
@@ -376,13 +376,13 @@ class _Folder:
         lost, empty = exact & ~counts, ~counts.any(1)
         report = LayerReport(
             name=layer.name, form=schedules.form, reason=reason, weight_bits=options.weight_bits, current_bits=own.current_bits,
-            gain_bits=max(bits_for(int(one.connection.gain.min()), int(one.connection.gain.max())) for one in incoming),
+            gain_bits=max(bits_for(one.connection.gain.least, one.connection.gain.most) for one in incoming),
             unit_gain=own.unit_gain, leak_kind=leak.kind, potential_bits=population.potential_bits, proven_bits=proven, saturate=population.saturate,
             step=float(population.unit.max()) / reference if reference else 0.0, weight_error=weight_error(stored.exact, stored.tensor, stored.steps),
             gain_error=max(one.gain_error for one in incoming), leak_error=leak.error,
             weights_lost=float(lost.sum() / max(1, exact.sum())), channels=len(counts),
             channels_lost=int((lost.sum(1) > CHANNEL_LOST_MOST * exact.sum(1)).sum()), channels_empty=int(empty.sum()),
-            channels_emptied=int((empty & exact.any(1)).sum()), channels_without_gain=int((~empty & ~own.gain.any(0)).sum()),
+            channels_emptied=int((empty & exact.any(1)).sum()), channels_without_gain=int((~empty & ~own.gain.values.any(0)).sum()),
         )  # fmt: skip
         for name in ("step", "weight_error", "gain_error", "leak_error"):
             check_finite(layer, name, np.array(getattr(report, name)), "a gamma, or weights, nearer to 1")
@@ -391,7 +391,7 @@ class _Folder:
 
 def _units(incoming: Incoming, population: Population, schedules: Schedules, current: Float) -> CountUnits:
     connection = incoming.connection
-    return CountUnits(current=current, drive=connection.gain / 2.0**connection.gain_shift * population.unit * schedules.scale)
+    return CountUnits(current=current, drive=connection.gain.values / 2.0**connection.gain_shift.values * population.unit * schedules.scale)
 
 
 def _spikes(name: str) -> Source:

@@ -9,10 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import FoldError
-from spikefold.network.fields import CURRENT_BITS_MAX, GRADED_BITS_MAX, POTENTIAL_BITS_MAX, SHIFT_MAX, Int, collapse, signed_range
-from spikefold.network.network import Connection
+from spikefold.network.connection import Connection
+from spikefold.network.fields import (
+    CURRENT_BITS_MAX,
+    DECAY_BITS,
+    FLOOR_MAX,
+    GRADED_BITS_MAX,
+    POTENTIAL_BITS_MAX,
+    PSP_BITS_MAX,
+    SHIFT_MAX,
+    Int,
+    bits_for,
+    signed_range,
+)
 from spikefold.network.population import Population, PspScale, State
-from spikefold.network.widths import DECAY_BITS, FLOOR_MAX, PSP_BITS_MAX, bits_for, drive_bounds, potential_bounds, state_bounds, weighted_bounds
+from spikefold.network.schedule import Schedule
+from spikefold.network.widths import drive_bounds, potential_bounds, state_bounds, weighted_bounds
 from spikefold.network.windows import Shape
 from spikefold.quantize.float_network import PSP_NORMS, FloatLayer
 from spikefold.quantize.fold_options import FoldOptions
@@ -105,7 +117,7 @@ def weighted(
         )
     connection = Connection(
         source=source.name, target=target, kind=layer.kind, weights=stored.id, pool=layer.pool, stride=layer.stride, padding=layer.padding,
-        payload_bits=source.payload_bits, current_bits=current_bits, gain=collapse(counts), gain_shift=collapse(shift),
+        payload_bits=source.payload_bits, current_bits=current_bits, gain=Schedule.of(counts).collapsed(), gain_shift=Schedule.of(shift).collapsed(),
     )  # fmt: skip
     return Incoming(connection=connection, low=low, high=high, gain_error=error)
 
@@ -115,7 +127,7 @@ def identity(target: str, source: Source, gain: Float, options: FoldOptions) -> 
     counts, shift, error = rounded_gain(target, gain, options)
     connection = Connection(
         source=source.name, target=target, kind="identity", weights="", payload_bits=source.payload_bits,
-        current_bits=bits_for(source.least, source.most), gain=collapse(counts), gain_shift=collapse(shift),
+        current_bits=bits_for(source.least, source.most), gain=Schedule.of(counts).collapsed(), gain_shift=Schedule.of(shift).collapsed(),
     )  # fmt: skip
     return Incoming(connection=connection, low=np.array([source.least]), high=np.array([source.most]), gain_error=error)
 
@@ -169,25 +181,25 @@ def graded_population(
         incoming = [weighted(layer, name, source, stored, own / value, 0, options)]
         if added is not None:
             incoming.append(identity(name, added, np.full((1, 1), added.value / value), options))
-        load = np.zeros((1, 1), np.int64) if shift is None else collapse(to_int(in_counts(layer, "bias", shift, np.full(1, value))))
+        load = Schedule.constant(0) if shift is None else Schedule.of(to_int(in_counts(layer, "bias", shift, np.full(1, value)))).collapsed()
         low, high = zip(*(summed_bounds(incoming, load, t) for t in range(options.timesteps)), strict=True)
         proven = bits_for(min(low), max(high))
         if proven <= bits:
             break
         value *= STEP_GROWTH
-    threshold = np.ones((1, 1), np.int64) if relu else np.full((1, 1), signed_range(proven + 1)[0])
+    threshold = Schedule.constant(1 if relu else signed_range(proven + 1)[0])
     population = Population(
         name=name, shape=shape, neuron="linear", output="graded", reset="none", leak_kind="none", threshold=threshold, load=load,
-        potential_bits=max(proven, 2), threshold_bits=max(proven, 2) + 1, saturate=False, unit=np.array([value]),
+        potential_bits=max(proven, 2), saturate=False, unit=np.array([value]),
     )  # fmt: skip
     least, most = population.payload_range
     return population, incoming, Source(name=name, least=least, most=most, payload_bits=population.payload_bits, value=value)
 
 
-def summed_bounds(incoming: Sequence[Incoming], load: Int, t: int) -> tuple[int, int]:
+def summed_bounds(incoming: Sequence[Incoming], load: Schedule, t: int) -> tuple[int, int]:
     """Return the least and greatest potential of neurons without a state in timestep ``t``."""
     low, high = drive_bounds([one.bounds for one in incoming], t)
-    start = load[min(t, len(load) - 1)]
+    start = load.at(t)
     return int((low + start).min()), int((high + start).max())
 
 
@@ -238,12 +250,12 @@ def neurons(
 
     With a ``divisor``, thresholds and decrements are those at a root of 1, in fractions.
     """
-    scale: tuple[PspScale, ...] = ()
+    scale: PspScale | None = None
     threshold, decrement = np.full((1, 1), NEVER), np.zeros((1, 1), np.int64)
     if divisor is not None:
         wanted = in_counts(layer, "threshold", s.threshold, step), in_counts(layer, "decrement", s.decrement, step)
-        scale = (divisor.scale(max(float(np.abs(values).max()) for values in wanted)),)
-        threshold, decrement = (to_int(values * divisor.value * 2.0 ** scale[0].shift) for values in wanted)
+        scale = divisor.scale(max(float(np.abs(values).max()) for values in wanted))
+        threshold, decrement = (to_int(values * divisor.value * 2.0**scale.shift) for values in wanted)
         resolved = float((np.abs(layer.threshold) / step).min()) * divisor.value * math.isqrt(divisor.floor)
         if 0 < resolved < 0.5:
             raise FoldError(
@@ -255,25 +267,24 @@ def neurons(
         decrement = to_int(in_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else decrement
     load = to_int(in_counts(layer, "load", s.load, step)) if layer.reset == "hard" else np.zeros((1, 1), np.int64)
     # Scaled thresholds are fractions, and spikes of srm neurons kick a state: both need their bits whatever the potentials need.
-    least = SCALED_MAX.bit_length() if scale else 2
+    least = SCALED_MAX.bit_length() if scale is not None else 2
     if s.decays:
         least = max(least, bits_for(int(decrement.min()), int(decrement.max())) - 1)
     bounds = [one.bounds for one in incoming]
 
     def build(bits: int, saturate: bool, states: tuple[State, ...]) -> Population:
         narrow, wide = signed_range(bits), signed_range(bits + 1)
-        fields: dict[str, Any] = {"leak": leak.leak[None], "leak_frac_bits": leak.frac_bits, "leak_shift": leak.shift}
+        fields: dict[str, Any] = {"leak": Schedule.of(leak.leak[None]), "leak_frac_bits": leak.frac_bits, "leak_shift": leak.shift}
         # Beyond these ends nothing changes: no potential reaches such a threshold, none needs such a decrement or load.
         return Population(
             name=layer.name, shape=shape, neuron="srm" if s.decays else "lif", reset=layer.reset, leak_kind=leak.kind, **fields,
-            threshold=collapse(np.clip(threshold, *wide)), decrement=collapse(np.clip(decrement, *wide)), load=collapse(np.clip(load, *narrow)),
-            potential_bits=bits, threshold_bits=bits + 1, saturate=saturate, states=states, scale=scale,
+            threshold=Schedule.of(np.clip(threshold, *wide)).collapsed(), decrement=Schedule.of(np.clip(decrement, *wide)).collapsed(),
+            load=Schedule.of(np.clip(load, *narrow)).collapsed(),
+            potential_bits=bits, saturate=saturate, states=states, scale=scale,
             unit=step if (step != step[0]).any() else step[:1],
         )  # fmt: skip
 
-    states = tuple(
-        State(name=name, bits=POTENTIAL_BITS_MAX, decay=round(decay * (1 << DECAY_BITS)), rounding="half_up") for name, decay in s.decays.items()
-    )
+    states = tuple(State(name=name, bits=POTENTIAL_BITS_MAX, decay=round(decay * (1 << DECAY_BITS))) for name, decay in s.decays.items())
     widest = build(POTENTIAL_BITS_MAX, True, states)
     if states:
         reached = state_bounds(bounds, widest, options.timesteps)
@@ -302,4 +313,4 @@ def _proven_state(layer: FloatLayer, state: State, least: int, most: int) -> Sta
             f"layer {layer.name!r} state {state.name!r}: its proof takes {bits} bits, at most {POTENTIAL_BITS_MAX} fit; "
             "use fewer weight_bits, or train with smaller tau_s and tau_r"
         )
-    return State(name=state.name, bits=max(2, bits), decay=state.decay, rounding=state.rounding)
+    return State(name=state.name, bits=max(2, bits), decay=state.decay)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from spikefold.chip.config import ChipConfig
 from spikefold.chip.placement import beyond_cores, place
 from spikefold.data.errors import ChipError
-from spikefold.network.network import INPUT, Network
+from spikefold.network.connection import INPUT
+from spikefold.network.network import Network
 from spikefold.network.reference import check_events
 from spikefold.network.trace import Trace, idle_steps
 from spikefold.sim.layers import LayerRun, Payloads, Progress, channels_first, channels_last, run_driven, run_on_core

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.chip.placement import CorePlan, plan_connection
+from spikefold.network.connection import Connection
 from spikefold.network.fields import Int, signed_range
-from spikefold.network.network import Connection, Network
+from spikefold.network.network import Network
 from spikefold.network.population import Population, PspScale
+from spikefold.network.schedule import Schedule
 from spikefold.sim import kernels
 from spikefold.sim.arguments import for_kernel
 
@@ -40,9 +42,9 @@ class LayerRun:
     sops: Int
 
 
-def schedule(values: Int, timesteps: int, channels: int) -> Int:
-    """Return a schedule [T or 1, C or 1] with both axes."""
-    return for_kernel(np.broadcast_to(values, (timesteps, channels)), np.int64)
+def spread(schedule: Schedule, timesteps: int, channels: int) -> Int:
+    """Return a schedule with both axes, as kernels take it."""
+    return for_kernel(schedule.over(timesteps, channels), np.int64)
 
 
 def fan_out_of(plan: CorePlan) -> tuple[Any, ...]:
@@ -58,7 +60,7 @@ def neuron_of(population: Population, timesteps: int) -> tuple[Any, ...]:
     channels = population.shape[0]
     leak_bits = population.leak_shift if population.leak_kind == "shift" else population.leak_frac_bits
     leak, threshold, decrement, load = (
-        schedule(values, timesteps, channels) for values in (population.leak, population.threshold, population.decrement, population.load)
+        spread(schedule, timesteps, channels) for schedule in (population.leak, population.threshold, population.decrement, population.load)
     )
     clamp = (int(population.saturate), *signed_range(population.potential_bits))
     return LEAK_KINDS[population.leak_kind], leak, leak_bits, RESETS[population.reset], threshold, decrement, load, *clamp
@@ -76,9 +78,9 @@ def run_on_core(
     kept = np.empty(spikes.shape if keep else (0, 0, 0, 0), np.int64)
     walked, clamps = np.empty(samples, np.int64), 0
     current, potential = np.zeros(pixels * run, np.int32), np.empty((pixels, channels), np.int64)
-    gain, shift = (schedule(values, timesteps, channels) for values in (connection.gain, connection.gain_shift))
+    gain, shift = (spread(schedule, timesteps, channels) for schedule in (connection.gain, connection.gain_shift))
     leak_kind, leak, leak_bits, reset, threshold, decrement, load, *clamp = neuron_of(population, timesteps)
-    initial = schedule(population.initial[None], 1, channels)[0]
+    initial = for_kernel(np.broadcast_to(population.initial, channels), np.int64)
     neuron = (gain, shift, leak_kind, leak, leak_bits, reset, threshold, decrement, load, initial, *clamp)
     for start in range(0, samples, BATCH):
         part = slice(start, min(samples, start + BATCH))
@@ -96,7 +98,7 @@ class Driver:
     def __init__(self, network: Network, connection: Connection, payloads: Payloads, channels: int, pixels: int) -> None:
         timesteps = payloads.shape[1]
         self.channels = channels
-        self.gain, self.shift = (schedule(values, timesteps, channels) for values in (connection.gain, connection.gain_shift))
+        self.gain, self.shift = (spread(schedule, timesteps, channels) for schedule in (connection.gain, connection.gain_shift))
         self.fan_out: tuple[Any, ...] = ()
         # Graded payloads have 32 bits. Others are few bits wide and many: they stay as they are, but for an identity connection.
         self.payloads = for_kernel(payloads, np.int32 if connection.kind == "identity" else payloads.dtype.type)
@@ -133,16 +135,16 @@ def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep:
     drive, potential = np.zeros((pixels, channels), np.int64), np.empty((pixels, channels), np.int64)
     states, decays = np.empty((len(population.states), pixels, channels), np.int64), np.array([state.decay for state in population.states], np.int64)
     leak_kind, leak, leak_bits, reset, threshold, decrement, load, *clamp = neuron_of(population, timesteps)
-    scaled = np.empty((2, channels), np.int64)
+    scaled, scale = np.empty((2, channels), np.int64), population.scale
     for n in range(samples):
         potential[:], states[:] = population.initial, 0
-        roots = [drivers[0].root(network, connections[0], scale, n) for scale in population.scale]
+        root = 0 if scale is None else drivers[0].root(network, connections[0], scale, n)
         for t in range(timesteps):
             for i, driver in enumerate(drivers):
                 sops[n, i] += driver.add(n, t, drive)
             if population.states:
                 rows = threshold[t], decrement[t]
-                for scale, root in zip(population.scale, roots, strict=True):
+                if scale is not None:
                     for values, out in zip(rows, scaled, strict=True):
                         kernels.scale_row(values, root, scale.shift, out)
                     rows = scaled[0], scaled[1]

@@ -9,19 +9,22 @@ import numpy as np
 
 from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding
-from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.connection import Connection, Weights
+from spikefold.network.fields import bits_for
+from spikefold.network.network import Network, Readout
 from spikefold.network.population import Population
-from spikefold.network.widths import bits_for, weighted_bounds
+from spikefold.network.schedule import Schedule
+from spikefold.network.widths import weighted_bounds
 from spikefold.network.windows import layer_shape
 from tests.random_networks import Case
 
 __all__ = ["CASES"]
 
 
-def schedule(values: Any) -> np.ndarray:
+def schedule(values: Any) -> Schedule:
     """A scalar, a list over time or a [T, C] table, as a schedule."""
     array = np.asarray(values, np.int64)
-    return array.reshape(-1, 1) if array.ndim < 2 else array
+    return Schedule.of(array.reshape(-1, 1) if array.ndim < 2 else array)
 
 
 def coding(shape: tuple[int, int, int], payload_bits: int) -> InputCoding:
@@ -46,7 +49,7 @@ def layer(
     )  # fmt: skip
     population = Population(
         name=name, shape=layer_shape(name, kind, shape, pool, tensor.shape, stride, padding), reset=reset, threshold=schedule(threshold),
-        decrement=schedule(decrement), load=schedule(load), leak=schedule(leak), potential_bits=potential_bits, threshold_bits=potential_bits + 1,
+        decrement=schedule(decrement), load=schedule(load), leak=schedule(leak), potential_bits=potential_bits,
         saturate=saturate, **{"leak_kind": "none"} | fields,
     )  # fmt: skip
     return Weights(id=name, tensor=tensor, bits=8), connection, population

@@ -9,16 +9,19 @@ from itertools import product
 
 import numpy as np
 
-from spikefold.network.network import INPUT, Connection, Network
+from spikefold.network.connection import INPUT, Connection
+from spikefold.network.network import Network
 from spikefold.network.population import Population, PspScale
+from spikefold.network.schedule import Schedule
 from spikefold.network.trace import Trace
 
 __all__ = ["run"]
 
 
-def at(schedule: np.ndarray, t: int, c: int) -> int:
+def at(schedule: Schedule, t: int, c: int) -> int:
     """Look a parameter up whose axes may be cut to 1."""
-    return int(schedule[t if schedule.shape[0] > 1 else 0, c if schedule.shape[1] > 1 else 0])
+    values = schedule.values
+    return int(values[t if values.shape[0] > 1 else 0, c if values.shape[1] > 1 else 0])
 
 
 class Neuron:
@@ -80,9 +83,10 @@ class Srm(Neuron):
 
     def threshold_and_decrement(self, t: int) -> tuple[int, int]:
         values = at(self.population.threshold, t, self.channel), at(self.population.decrement, t, self.channel)
-        if self.root is None:
+        scale = self.population.scale
+        if self.root is None or scale is None:
             return values
-        one = 2 ** self.population.scale[0].shift
+        one = 2**scale.shift
         threshold, decrement = ((value * self.root + one // 2) // one for value in values)
         return threshold, decrement
 
@@ -170,7 +174,7 @@ def run_layer(network: Network, index: int, streams: dict[str, list[Events]]) ->
     p, timesteps = network.populations[index], network.timesteps
     incoming = [(i, k) for i, k in enumerate(network.connections) if k.target == p.name]
     first = incoming[0][1]
-    root = root_of(p.scale[0], first, network.source(first).shape, streams[first.source]) if p.scale else None
+    root = root_of(p.scale, first, network.source(first).shape, streams[first.source]) if p.scale is not None else None
     channels, height, width = p.shape
     places = [(c, y, x) for c in range(channels) for y in range(height) for x in range(width)]
     neurons = {place: NEURONS[p.neuron](p, place[0], root) for place in places}

@@ -12,11 +12,13 @@ import numpy as np
 from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding
 from spikefold.network import reference
-from spikefold.network.fields import signed_range
-from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.connection import Connection, Weights
+from spikefold.network.fields import bits_for, signed_range
+from spikefold.network.network import Network, Readout
 from spikefold.network.population import Population
 from spikefold.network.power_terms import nearest_terms
-from spikefold.network.widths import bits_for, potential_bounds, weighted_bounds
+from spikefold.network.schedule import Schedule
+from spikefold.network.widths import potential_bounds, weighted_bounds
 from spikefold.network.windows import layer_shape, pool
 
 __all__ = ["BOUNDARIES", "Case", "boundary_statistics", "firing_rates", "random_case"]
@@ -60,7 +62,7 @@ def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps:
             current_bits=WIDEST, **geometry, **random_gain(rng, timesteps, tensor[0]),
         )  # fmt: skip
         if gain_terms:
-            connection = replace(connection, gain=nearest_terms(connection.gain.astype(np.float64), gain_terms, 12))
+            connection = replace(connection, gain=Schedule.of(nearest_terms(connection.gain.values.astype(np.float64), gain_terms, 12)))
         shape = layer_shape(name, connection.kind, source, connection.pool, tensor, connection.stride, connection.padding)
         least, most = (coding.payload_min, coding.payload_max) if index == 0 else (0, 1)
         low, high = weighted_bounds(weights[-1].tensor, connection.pool, least, most)
@@ -83,8 +85,8 @@ def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps:
 
 
 SHELL = Population(
-    name="shell", shape=(1, 1, 1), reset="none", leak_kind="none", threshold=np.full((1, 1), (1 << WIDEST) - 1), potential_bits=WIDEST,
-    threshold_bits=WIDEST + 1, saturate=True,
+    name="shell", shape=(1, 1, 1), reset="none", leak_kind="none", threshold=Schedule.constant((1 << WIDEST) - 1), potential_bits=WIDEST,
+    saturate=True,
 )  # fmt: skip
 """A population that integrates at full width; :func:`dataclasses.replace` makes others of it."""
 
@@ -164,7 +166,7 @@ def random_population(
     top = (1 << (bits - 1)) - 1 if saturate else 4 * reach
     most = min(reach, top) // 2 * int(rng.integers(0, 2))
     neuron = replace(
-        neuron, potential_bits=bits, threshold_bits=bits + 1, threshold=np.full((1, 1), (1 << bits) - 1), unit=np.ones(1),
+        neuron, potential_bits=bits, threshold=Schedule.constant((1 << bits) - 1), unit=np.ones(1),
         initial=rng.integers(-most, most, channels if rng.random() < 0.5 else 1, endpoint=True),
     )  # fmt: skip
     if not readout:
@@ -177,11 +179,11 @@ def random_population(
         return neuron
     bits = min(WIDEST, max(2, proven) + int(rng.integers(0, 3)) // 2)
     if readout:
-        return replace(neuron, potential_bits=bits, threshold_bits=bits + 1, threshold=np.full((1, 1), (1 << bits) - 1), saturate=False)
+        return replace(neuron, potential_bits=bits, threshold=Schedule.constant((1 << bits) - 1), saturate=False)
     limits = signed_range(bits + 1)
     return replace(
-        neuron, potential_bits=bits, threshold_bits=bits + 1, saturate=False, threshold=np.clip(neuron.threshold, *limits),
-        decrement=np.clip(neuron.decrement, *limits), load=np.clip(neuron.load, *signed_range(bits)),
+        neuron, potential_bits=bits, saturate=False, threshold=Schedule.of(np.clip(neuron.threshold.values, *limits)),
+        decrement=Schedule.of(np.clip(neuron.decrement.values, *limits)), load=Schedule.of(np.clip(neuron.load.values, *signed_range(bits))),
     )  # fmt: skip
 
 
@@ -190,10 +192,10 @@ def with_reset(rng: Rng, neuron: Population, timesteps: int, reach: int, top: in
     size = schedule_shape(rng, timesteps, neuron.shape[0])
     if rng.random() < 0.5:
         decrement = rng.integers(1, min(reach, top) + 1, size, endpoint=True)
-        return replace(neuron, reset="soft", decrement=np.where(rng.random(size) < 0.05, -decrement, decrement))
+        return replace(neuron, reset="soft", decrement=Schedule.of(np.where(rng.random(size) < 0.05, -decrement, decrement)))
     load = rng.integers(-min(reach, top) // 2, min(reach, top) // 3, size, endpoint=True)
     ends = np.where(rng.random(size) < 0.5, *signed_range(neuron.potential_bits)) if neuron.saturate and neuron.potential_bits < WIDEST else load
-    return replace(neuron, reset="hard", load=np.where(rng.random(size) < 0.1, ends, load))
+    return replace(neuron, reset="hard", load=Schedule.of(np.where(rng.random(size) < 0.1, ends, load)))
 
 
 def with_thresholds(rng: Rng, connection: Connection, neuron: Population, current: np.ndarray) -> Population:
@@ -207,14 +209,14 @@ def with_thresholds(rng: Rng, connection: Connection, neuron: Population, curren
     fired = seen = 0
     for t in range(timesteps):
         # Nothing fires in timestep t yet, so the potential behind it is the clamped sum.
-        until = replace(neuron, threshold=threshold)
+        until = replace(neuron, threshold=Schedule.of(threshold))
         summed = reference.run_population([(connection, current[:, : t + 1])], until)[1][:, t]
         for c in range(columns):
             values = summed if columns == 1 else summed[:, c]
             seen += values.size
             threshold[t, c] = pick(rng, values.ravel(), wanted * seen - fired)
             fired += int((values >= threshold[t, c]).sum())
-    return replace(neuron, threshold=threshold)
+    return replace(neuron, threshold=Schedule.of(threshold))
 
 
 def pick(rng: Rng, values: np.ndarray, wanted: float) -> int:
@@ -234,7 +236,7 @@ def with_constant_thresholds(rng: Rng, connection: Connection, neuron: Populatio
     best, nearest = neuron, np.inf
     for level in (0.995, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.45, 0.3, 0.1):
         threshold = np.quantile(values, level, axis=1, method="higher").astype(np.int64)[None, :]
-        trial = replace(neuron, threshold=threshold)
+        trial = replace(neuron, threshold=Schedule.of(threshold))
         # Potentials fall only where neurons fire, so a rate that has passed the wanted one will not come back.
         rate = reference.run_population([(connection, current)], trial)[0].mean()
         if abs(rate - wanted) < nearest:
@@ -277,8 +279,8 @@ def step_statistics(
 ) -> None:
     """Add the boundaries that one layer meets in one timestep, on [N, C, H, W]."""
 
-    def at(schedule: np.ndarray, step: int = t) -> np.ndarray:
-        return np.asarray(schedule[step if len(schedule) > 1 else 0][:, None, None])
+    def at(schedule: Schedule, step: int = t) -> np.ndarray:
+        return schedule.at(step)[:, None, None]
 
     shift, product = at(k.gain_shift), current * at(k.gain)
     operands = [(product, np.broadcast_to(shift, product.shape), True)]

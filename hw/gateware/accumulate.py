@@ -6,8 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from spikefold.hw.gateware.layer import LayerConfig
 from spikefold.hw.gateware.memory import Queue, Rom
-from spikefold.network.fields import Int
-from spikefold.network.widths import address_bits
+from spikefold.network.fields import Int, address_bits
 
 __all__ = ["AccumulateEngine"]
 

@@ -8,15 +8,17 @@ from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from spikefold.chip.config import ChipConfig
-from spikefold.chip.parameters import NEURON_PARAMETERS, Parameter, layer_parameters
+from spikefold.chip.parameters import NEURON_PARAMETERS, layer_parameters
 from spikefold.chip.placement import CorePlan
 from spikefold.hw.gateware.memory import Rom
-from spikefold.network.network import Connection, Network
+from spikefold.network.connection import Connection
+from spikefold.network.fields import address_bits
+from spikefold.network.network import Network
 from spikefold.network.population import Population
 from spikefold.network.power_terms import TermCode
-from spikefold.network.widths import address_bits, score_bits
+from spikefold.network.schedule import Schedule
 
-__all__ = ["LayerConfig", "Schedule", "event_layout"]
+__all__ = ["LayerConfig", "ScheduleMemories", "event_layout"]
 
 
 def event_layout(shape: tuple[int, int, int], payload_bits: int) -> data.StructLayout:
@@ -48,7 +50,7 @@ class LayerConfig:
     @property
     def gain_code(self) -> TermCode | None:
         """How the memories hold the gains where the chip shifts and adds; None where it multiplies."""
-        return TermCode.of(self.connection.gain, self.chip.gain_terms) if self.chip.gain_terms else None
+        return TermCode.of(self.connection.gain.values, self.chip.gain_terms) if self.chip.gain_terms else None
 
     @property
     def is_last(self) -> bool:
@@ -107,15 +109,15 @@ class LayerConfig:
     @cached_property
     def score_shape(self) -> Shape:
         """A class's score."""
-        return signed(score_bits(self.network))
+        return signed(self.network.score_bits)
 
     @cached_property
-    def schedule(self) -> "Schedule":
+    def schedule(self) -> "ScheduleMemories":
         """The parameters of the neuron step."""
-        return Schedule(self)
+        return ScheduleMemories(self)
 
 
-class Schedule:
+class ScheduleMemories:
     """Where each parameter of the layer lives: a constant, or a memory by timestep, by channel group, or by both.
 
     ``roms`` maps the axes ("t", "c", "tc") to memories; :meth:`value` is a parameter of a lane once the memories' outputs are there.
@@ -138,7 +140,7 @@ class Schedule:
 
     def constant(self, name: str) -> int | None:
         """Return a parameter that is the same for every timestep and channel, else None."""
-        return self.parameters[name].constant
+        return self.parameters[name].value
 
     @property
     def neuron_ports(self) -> dict[str, Shape]:
@@ -154,7 +156,7 @@ class Schedule:
         field = registered[axes][name]
         return field[lane] if "c" in axes else field
 
-    def _words(self, held: dict[str, Parameter], axes: str) -> list[int]:
+    def _words(self, held: dict[str, Schedule], axes: str) -> list[int]:
         """Pack the parameters of every word: timestep by timestep, and group by group within one."""
         lanes, groups = (self.layer.lanes, self.layer.plan.groups) if "c" in axes else (1, 1)
         words = []

@@ -10,7 +10,7 @@ from amaranth.hdl import ClockSignal, Instance, Module, Mux, Shape, ShapeCastabl
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikefold.network.widths import address_bits
+from spikefold.network.fields import address_bits
 
 __all__ = ["Queue", "Ram", "Rom"]
 

@@ -10,7 +10,7 @@ from spikefold.hw.gateware.emitter import scores_layout, spikes_layout
 from spikefold.hw.gateware.layer import LayerConfig
 from spikefold.hw.gateware.memory import Ram
 from spikefold.hw.gateware.neuron import NeuronStep
-from spikefold.network.widths import address_bits
+from spikefold.network.fields import address_bits
 
 __all__ = ["UpdateEngine", "swept_cycle", "swept_layout"]
 

@@ -25,13 +25,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.analysis.drift import memory_bits
-from spikefold.chip.parameters import Parameter
 from spikefold.data.errors import DataError
 from spikefold.network import reference
+from spikefold.network.connection import INPUT, Connection
 from spikefold.network.fields import SPIKE_PAYLOAD_BITS, Int
-from spikefold.network.network import INPUT, Connection, Network
+from spikefold.network.network import Network
 from spikefold.network.population import Population
 from spikefold.network.power_terms import term_count
+from spikefold.network.schedule import Schedule
 from spikefold.network.trace import Trace
 from spikefold.network.windows import patches, pool, pooled_shape
 
@@ -190,8 +191,8 @@ def _layers(network: Network, work: Int, samples: int) -> Iterable[LayerCount]:
             zero_weights=sum(int((tensor == 0).sum()) for tensor in first.values()), stored_bytes=stored, memory_bits=memory[population.name],
             dense=timesteps * sum(_dense_operations(network, c) for c in weighted),
             norm_operations=2 * passed if population.scale else every * _is_normalised(population, weighted),
-            gain_multiplications=every * len(scaled), gain_terms=every * sum(term_count(c.gain) for c in scaled),
-            root_multiplications=3 * passed + (population.threshold.size + population.decrement.size if population.scale else 0),
+            gain_multiplications=every * len(scaled), gain_terms=every * sum(term_count(c.gain.values) for c in scaled),
+            root_multiplications=3 * passed + (population.threshold.values.size + population.decrement.values.size if population.scale else 0),
             sent=every * samples, nonzero=nonzero, effective_macs=macs, effective_acs=acs,
             chip_operations=operations, chip_macs=multiplied, membrane_updates=updates,
         )  # fmt: skip
@@ -200,12 +201,13 @@ def _layers(network: Network, work: Int, samples: int) -> Iterable[LayerCount]:
 def _array_bytes(record: Any) -> int:
     """Return what the arrays among a record's fields take."""
     values = (getattr(record, field.name) for field in fields(record))
-    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+    arrays = (value.values if isinstance(value, Schedule) else value for value in values)
+    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
 
 def _is_normalised(population: Population, weighted: list[Connection]) -> bool:
     """Whether the fold left traces of a normalisation, as the module says; ``weighted`` are the connections with weights into the population."""
-    changes = any("t" in Parameter.of(schedule).axes for schedule in (population.threshold, population.load))
+    changes = any("t" in schedule.collapsed().axes for schedule in (population.threshold, population.load))
     return bool(weighted) and (changes or not all(c.unit_gain for c in weighted))
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.analysis.drift_report import DriftReport, LayerDrift, Range, SpikeDrift
-from spikefold.chip.parameters import Parameter
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError, NetworkError
+from spikefold.network.connection import INPUT, Connection
 from spikefold.network.fields import GRADED_BITS_MAX, Int
-from spikefold.network.network import INPUT, Connection, Network
+from spikefold.network.network import Network
 from spikefold.network.population import Population
 from spikefold.network.reference import Lif, Srm, check_events, currents, psp_root, run_population
+from spikefold.network.schedule import Schedule
 from spikefold.network.windows import Shape
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import LN_NORMS, Float, FloatLayer, FloatNetwork
@@ -165,8 +166,8 @@ def _execute(network: Network, index: int, payloads: Mapping[str, Int], part: st
     # Neurons that keep nothing and reset nothing show the drive itself.
     drives = run_population(incoming, _linear(population))[1]
     first = network.into(index)[0]
-    roots = [psp_root(scale, first, payloads[first.source]) for scale in population.scale]
-    neurons: Lif | Srm = Srm(population, drives[:, 0].shape, *roots) if population.neuron == "srm" else Lif(population, drives[:, 0].shape)
+    root = None if population.scale is None else psp_root(population.scale, first, payloads[first.source])
+    neurons: Lif | Srm = Srm(population, drives[:, 0].shape, root) if population.neuron == "srm" else Lif(population, drives[:, 0].shape)
     unreset = None if population.neuron == "srm" or population.reset == "none" else Lif(replace(population, reset="none"), drives[:, 0].shape)
     summed, stored, fired = np.empty_like(drives), np.empty_like(drives), np.empty(drives.shape, np.bool_)
     states = {f"state {state.name}": (np.empty_like(drives), state.bits) for state in population.states}
@@ -185,17 +186,16 @@ def _execute(network: Network, index: int, payloads: Mapping[str, Int], part: st
     return _Run(
         summed=summed,
         payload=np.where(fired, stored, 0) if population.output == "graded" else fired.astype(np.int64),
-        root=roots[0].reshape(-1, 1, 1, 1, 1) if roots else None,
+        root=None if root is None else root.reshape(-1, 1, 1, 1, 1),
         clamps=clamps,
         ranges=tuple(Range(part=name, least=int(v.min()), greatest=int(v.max()), bits=bits) for name, (v, bits) in parts.items()),
     )
 
 
 def _linear(population: Population) -> Population:
-    zero = np.zeros((1, 1), np.int64)
     return Population(
-        name=population.name, shape=population.shape, neuron="linear", output="graded", reset="none", leak_kind="none", threshold=zero,
-        potential_bits=GRADED_BITS_MAX, threshold_bits=GRADED_BITS_MAX + 1, saturate=False,
+        name=population.name, shape=population.shape, neuron="linear", output="graded", reset="none", leak_kind="none",
+        threshold=Schedule.constant(0), potential_bits=GRADED_BITS_MAX, saturate=False,
     )  # fmt: skip
 
 
@@ -215,7 +215,7 @@ class _Tally:
         self.relu, self.fires = layer.neuron == "relu", layer.neuron != "relu" and layer.reset != "none"
         self.factor, self.bias = _unfolding(layer, population, shift, timesteps)
         # What a root of 1 means.
-        self.root = response_height(layer, value) / 2.0 ** population.scale[0].payload_shift if population.scale else 1.0
+        self.root = response_height(layer, value) / 2.0**population.scale.payload_shift if population.scale is not None else 1.0
         # A threshold of 0 measures nothing.
         self.by_threshold = self.fires and bool(layer.threshold.all())
         self.reference = np.abs(layer.threshold)[:, None, None] if self.by_threshold else np.ones((1, 1, 1))
@@ -329,19 +329,19 @@ def memory_bits(network: Network, layers: Sequence[str]) -> dict[str, dict[str, 
                 bits["weights"] += weights.tensor.size * weights.bits
                 counted.add(connection.weights)
         if index == len(network.populations) - 1:
-            schedules.append(("offset", network.readout.offset[None]))
+            schedules.append(("offset", Schedule.of(network.readout.offset[None])))
         for kind, schedule in schedules:
-            parameter = Parameter.of(schedule)
-            bits[kind] = bits.get(kind, 0) + (parameter.values.size * parameter.bits if parameter.axes else 0)
+            stored = schedule.collapsed()
+            bits[kind] = bits.get(kind, 0) + (stored.values.size * stored.bits if stored.axes else 0)
         # Linear neurons keep nothing, and srm neurons no potential.
         bits["potentials"] = population.size * population.potential_bits * (population.neuron == "lif")
         bits["states"] = population.size * sum(state.bits for state in population.states)
     return found
 
 
-def _schedules(population: Population) -> list[tuple[str, Int]]:
+def _schedules(population: Population) -> list[tuple[str, Schedule]]:
     """Return the parameters that the neurons use, by name."""
-    used = [("threshold", population.threshold), ("initial", population.initial[None])]
+    used = [("threshold", population.threshold), ("initial", Schedule.of(population.initial[None]))]
     if population.leak_kind == "multiply":
         used.append(("leak", population.leak))
     if population.reset == "soft":

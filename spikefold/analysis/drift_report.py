@@ -5,8 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikefold.network.fields import Int
-from spikefold.network.widths import bits_for
+from spikefold.network.fields import Int, bits_for
 
 __all__ = ["DriftReport", "LayerDrift", "Range", "SpikeDrift"]
 

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from spikefold.chip.config import ChipConfig
 from spikefold.chip.resources import block_rams, core_memories, multipliers
 from spikefold.data.errors import ChipError
+from spikefold.network.connection import INPUT, Connection
 from spikefold.network.fields import Int
-from spikefold.network.network import INPUT, Connection, Network
+from spikefold.network.network import Network
 from spikefold.network.power_terms import term_count
 
 __all__ = ["CorePlan", "beyond_cores", "place", "plan_connection"]
@@ -137,7 +138,7 @@ def place(network: Network, chip: ChipConfig) -> tuple[CorePlan, ...]:
     shared = {"block_rams": 0, "multipliers": 0}
     for connection, population in zip(network.connections, network.populations, strict=True):
         channels, height, width = population.shape
-        if chip.gain_terms and (need := term_count(connection.gain)) > chip.gain_terms:
+        if chip.gain_terms and (need := term_count(connection.gain.values)) > chip.gain_terms:
             raise ChipError(
                 f"layer {population.name!r} gain: a sum of {need} powers of two; chip {chip.name!r} shifts and adds {chip.gain_terms}, "
                 f"so fold with gain_terms (--gain-terms) {chip.gain_terms}"

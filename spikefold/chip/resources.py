@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from spikefold.chip.config import ChipConfig
 from spikefold.chip.parameters import layer_parameters
-from spikefold.network.fields import SPIKE_PAYLOAD_BITS
+from spikefold.network.fields import SPIKE_PAYLOAD_BITS, address_bits
 from spikefold.network.network import Network
-from spikefold.network.widths import address_bits, score_bits
 
 if TYPE_CHECKING:
     from spikefold.chip.placement import CorePlan
@@ -42,7 +41,7 @@ def core_memories(network: Network, plan: "CorePlan", chip: ChipConfig) -> tuple
     parameters = layer_parameters(network, index, chip.gain_terms)
     last = index == len(network.populations) - 1
     source_bits = sum(address_bits(size) for size in plan.source_shape) + (network.input.payload_bits if index == 0 else 0)
-    waiting = lanes * (1 + score_bits(network)) if last else lanes + sum(address_bits(size) for size in plan.shape)
+    waiting = lanes * (1 + network.score_bits) if last else lanes + sum(address_bits(size) for size in plan.shape)
 
     def table(name: str, rows: int, columns: list[int]) -> Memory:
         return Memory(name=name, words=rows, bits=sum(max(1, most.bit_length()) for most in columns), writable=False)

@@ -6,8 +6,9 @@ import numpy.typing as npt
 from spikefold.data.errors import NetworkError
 
 __all__ = [
-    "CURRENT_BITS_MAX", "GAIN_BITS_MAX", "GRADED_BITS_MAX", "POTENTIAL_BITS_MAX", "SHIFT_MAX", "SPIKE_PAYLOAD_BITS", "TIMESTEPS_MAX", "Int",
-    "collapse", "frozen", "in_range", "one_of", "only", "signed_range", "within",
+    "CURRENT_BITS_MAX", "DECAY_BITS", "FLOOR_MAX", "GAIN_BITS_MAX", "GRADED_BITS_MAX", "POTENTIAL_BITS_MAX",
+    "PSP_BITS_MAX", "SHIFT_MAX", "SPIKE_PAYLOAD_BITS", "TIMESTEPS_MAX", "Int",
+    "address_bits", "bits_for", "frozen", "in_range", "one_of", "only", "signed_range", "within",
 ]  # fmt: skip
 
 SPIKE_PAYLOAD_BITS = 2
@@ -18,6 +19,12 @@ CURRENT_BITS_MAX = 32
 GAIN_BITS_MAX = 24
 SHIFT_MAX = 31
 TIMESTEPS_MAX = 4096
+DECAY_BITS = 16
+"""The decay of a state is in units of 2**-16."""
+PSP_BITS_MAX = 24
+"""What PSP-LN squares takes at most so many bits without its sign, so that 2**14 of the squares, at least, add up within 62 bits."""
+FLOOR_MAX = 1 << (2 * PSP_BITS_MAX)
+"""What is added to their mean is at most the square of the largest."""
 
 Int = npt.NDArray[np.int64]
 
@@ -67,10 +74,11 @@ def only(value: object, supported: object, place: str) -> None:
         raise NetworkError(f"{place}: {value!r} is not supported by this version; it must be {supported!r}")
 
 
-def collapse(schedule: Int) -> Int:
-    """Return a [T, C] schedule with each axis along which it is constant cut to 1."""
-    for axis in range(schedule.ndim):
-        first = schedule.take([0], axis)
-        if (schedule == first).all():
-            schedule = first
-    return schedule
+def bits_for(low: int, high: int) -> int:
+    """Return the least two's-complement width that holds low..high."""
+    return max(int(low if low >= 0 else ~low).bit_length(), int(high if high >= 0 else ~high).bit_length()) + 1
+
+
+def address_bits(depth: int) -> int:
+    """Return the address width of ``depth`` words, at least 1."""
+    return max(1, (depth - 1).bit_length())

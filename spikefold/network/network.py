@@ -8,108 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import NetworkError
-from spikefold.network.fields import (
-    CURRENT_BITS_MAX,
-    GAIN_BITS_MAX,
-    GRADED_BITS_MAX,
-    POTENTIAL_BITS_MAX,
-    SHIFT_MAX,
-    SPIKE_PAYLOAD_BITS,
-    TIMESTEPS_MAX,
-    Int,
-    frozen,
-    in_range,
-    one_of,
-    only,
-    signed_range,
-    within,
-)
+from spikefold.network.connection import INPUT, Connection, Source, Weights
+from spikefold.network.fields import POTENTIAL_BITS_MAX, TIMESTEPS_MAX, Int, bits_for, frozen, in_range, one_of, only, signed_range, within
 from spikefold.network.population import Population
-from spikefold.network.widths import check_widths
-from spikefold.network.windows import PADDING_MAX, POOL_MAX, STRIDE_MAX, layer_shape
+from spikefold.network.widths import Fed, check_widths
+from spikefold.network.windows import layer_shape
 
-__all__ = ["FORMAT_VERSION", "INPUT", "Connection", "ExitRule", "Network", "Readout", "Source", "Weights"]
+__all__ = ["FORMAT_VERSION", "ExitRule", "Network", "Readout"]
 
-FORMAT_VERSION = 2
-INPUT = "input"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Weights:
-    """Synaptic weights: int8 [out, in] (dense, inputs in (channel, y, x) order) or [out, in, kernel_y, kernel_x]."""
-
-    id: str
-    tensor: npt.NDArray[np.int8]
-    bits: int
-
-    def __post_init__(self) -> None:
-        place = f"weights {self.id!r}"
-        within(self.bits, 2, 8, f"{place} bits")
-        if self.tensor.dtype != np.int8 or self.tensor.ndim not in (2, 4) or self.tensor.size == 0:
-            raise NetworkError(f"{place}: {self.tensor.dtype} {list(self.tensor.shape)}; it must be int8 [O, I] or [O, I, KY, KX]")
-        in_range(self.tensor.astype(np.int64), *signed_range(self.bits), f"{place} tensor")
-        tensor = np.array(self.tensor, order="C")
-        tensor.setflags(write=False)
-        object.__setattr__(self, "tensor", tensor)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Connection:
-    """The synapses from a source (``"input"`` or a population) into a population, and the gain on their current.
-
-    ``pool`` is the side of the square, non-overlapping windows whose spikes are summed before the weights apply: the
-    payload of a pooled element is a count, and average pooling's division lives in the gain. An ``identity`` has no weights, the id
-    being empty: each neuron receives the payload of the one in its place. ``gain`` and ``gain_shift`` are [T or 1, C or 1].
-    """
-
-    source: str
-    target: str
-    kind: Literal["dense", "conv2d", "pool", "identity"]
-    weights: str
-    pool: int = 1
-    stride: int = 1
-    padding: int = 0
-    dilation: int = 1
-    groups: int = 1
-    delay: int = 0
-    payload_bits: int = SPIKE_PAYLOAD_BITS
-    current_bits: int
-    gain: Int
-    gain_shift: Int
-    hold: bool = False
-
-    def __post_init__(self) -> None:
-        place = f"connection {self.source!r} to {self.target!r}"
-        one_of(self.kind, ("dense", "conv2d", "pool", "identity"), f"{place} kind")
-        if self.kind == "pool":
-            raise NetworkError(f"{place} kind: 'pool' is not supported by this version; it must be dense, conv2d or identity")
-        within(self.pool, 1, POOL_MAX, f"{place} pool")
-        within(self.stride, 1, STRIDE_MAX, f"{place} stride")
-        within(self.padding, 0, PADDING_MAX, f"{place} padding")
-        only(self.dilation, 1, f"{place} dilation")
-        only(self.groups, 1, f"{place} groups")
-        only(self.delay, 0, f"{place} delay")
-        only(self.hold, False, f"{place} hold")
-        if self.kind != "conv2d" and (self.stride, self.padding) != (1, 0):
-            raise NetworkError(f"{place}: stride {self.stride}, padding {self.padding}; {self.kind} has 1 and 0")
-        if self.kind == "identity" and (self.pool, self.weights) != (1, ""):
-            raise NetworkError(f"{place}: pool {self.pool}, weights {self.weights!r}; an identity has 1 and none")
-        within(self.payload_bits, 2, GRADED_BITS_MAX, f"{place} payload_bits")
-        within(self.current_bits, 1, CURRENT_BITS_MAX, f"{place} current_bits")
-        object.__setattr__(self, "gain", frozen(self.gain, f"{place} gain", 2))
-        in_range(self.gain, *signed_range(GAIN_BITS_MAX), f"{place} gain")
-        object.__setattr__(self, "gain_shift", frozen(self.gain_shift, f"{place} gain_shift", 2))
-        in_range(self.gain_shift, 0, SHIFT_MAX, f"{place} gain_shift")
-
-    @property
-    def unit_gain(self) -> bool:
-        """Whether the drive is the current itself, so that hardware needs no multiplier."""
-        return bool((self.gain == 1).all() and (self.gain_shift == 0).all())
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,17 +46,6 @@ class ExitRule:
         only(self.step, 0, "exit step")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What feeds a connection: the input or a population, its shape, and the payloads that it sends."""
-
-    name: str
-    shape: tuple[int, int, int]
-    least: int
-    most: int
-    payload_bits: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Network:
     """An integer spiking network: populations, each fed by connections from the input or from earlier ones; the last one is read out.
@@ -156,7 +54,6 @@ class Network:
     """
 
     format_version: int = FORMAT_VERSION
-    required_features: tuple[str, ...] = ()
     timesteps: int
     timesteps_trained: int
     exit: ExitRule = ExitRule()
@@ -170,7 +67,6 @@ class Network:
 
     def __post_init__(self) -> None:
         only(self.format_version, FORMAT_VERSION, "format_version")
-        only(self.required_features, (), "required_features")
         within(self.timesteps, 1, TIMESTEPS_MAX, "timesteps")
         within(self.timesteps_trained, 1, TIMESTEPS_MAX, "timesteps_trained")
         by_id = {w.id: w for w in self.weights}
@@ -198,7 +94,8 @@ class Network:
             raise NetworkError(f"population {last.name!r} threshold: a potential readout never fires, so it must lie above every potential")
         if last.output != "spike":
             raise NetworkError(f"population {last.name!r} output: 'graded'; the last population integrates, or its spikes are counted")
-        check_widths(self)
+        for index, population in enumerate(self.populations):
+            check_widths(population, self.feeding(index), self.timesteps)
 
     def _check_order(self) -> None:
         """Check that connections follow the order of the populations, and come from earlier ones."""
@@ -231,24 +128,25 @@ class Network:
             raise NetworkError(f"{place} shape: {p.shape}; its connection from {c.source!r} gives {shape}")
         if c.payload_bits != source.payload_bits:
             raise NetworkError(f"{place} payload_bits: value {c.payload_bits}; its source {c.source!r} sends payloads of {source.payload_bits} bits")
-        self._check_axes(place, p, {"gain": c.gain, "gain_shift": c.gain_shift})
+        for name, schedule in {"gain": c.gain, "gain_shift": c.gain_shift}.items():
+            schedule.check_axes(self.timesteps, p.shape[0], f"{place} {name}")
 
     def _check_schedules(self, p: Population) -> None:
         place = f"layer {p.name!r}"
-        self._check_axes(place, p, {"leak": p.leak, "threshold": p.threshold, "decrement": p.decrement, "load": p.load})
+        for name, schedule in {"leak": p.leak, "threshold": p.threshold, "decrement": p.decrement, "load": p.load}.items():
+            schedule.check_axes(self.timesteps, p.shape[0], f"{place} {name}")
         for name, vector in {"initial": p.initial, "unit": p.unit}.items():
             if vector.shape[0] not in (1, p.shape[0]):
                 raise NetworkError(f"{place} {name}: {vector.shape[0]} values; it must be {p.shape[0]} or 1")
-
-    def _check_axes(self, place: str, p: Population, schedules: Mapping[str, Int]) -> None:
-        for name, schedule in schedules.items():
-            if schedule.shape[0] not in (1, self.timesteps) or schedule.shape[1] not in (1, p.shape[0]):
-                raise NetworkError(f"{place} {name}: shape {list(schedule.shape)}; it must be [{self.timesteps} or 1, {p.shape[0]} or 1]")
 
     def into(self, index: int) -> tuple[Connection, ...]:
         """Return the connections that feed population ``index``."""
         name = self.populations[index].name
         return tuple(c for c in self.connections if c.target == name)
+
+    def feeding(self, index: int) -> tuple[Fed, ...]:
+        """Return the connections that feed population ``index``, each with its weights (None for an identity) and its source."""
+        return tuple(Fed(c, None if c.kind == "identity" else self.weights_of(c), self.source(c)) for c in self.into(index))
 
     def weights_of(self, connection: Connection) -> Weights:
         """Return the weights that a connection names; an identity names none."""
@@ -262,3 +160,12 @@ class Network:
         p = next(p for p in self.populations if p.name == connection.source)
         least, most = p.payload_range
         return Source(name=p.name, shape=p.shape, least=least, most=most, payload_bits=p.payload_bits)
+
+    @property
+    def score_bits(self) -> int:
+        """The width of a class's score: the potential or the spike count, plus its offset."""
+        low, high = min(0, int(self.readout.offset.min())), max(0, int(self.readout.offset.max()))
+        if self.readout.decode == "potential":
+            least, most = signed_range(self.populations[-1].potential_bits)
+            return bits_for(low + least, high + most)
+        return bits_for(low, high + self.timesteps)

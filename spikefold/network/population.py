@@ -1,6 +1,7 @@
 """The neurons of the contract: a population with its schedules, its states and what scales them."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -8,19 +9,21 @@ import numpy.typing as npt
 
 from spikefold.data.errors import NetworkError
 from spikefold.network.fields import (
+    DECAY_BITS,
+    FLOOR_MAX,
     GRADED_BITS_MAX,
     POTENTIAL_BITS_MAX,
+    PSP_BITS_MAX,
     SHIFT_MAX,
     SPIKE_PAYLOAD_BITS,
     Int,
     frozen,
     in_range,
     one_of,
-    only,
     signed_range,
     within,
 )
-from spikefold.network.widths import DECAY_BITS, FLOOR_MAX, PSP_BITS_MAX
+from spikefold.network.schedule import Schedule
 
 __all__ = ["SRM_STATES", "Population", "PspScale", "State"]
 
@@ -35,13 +38,11 @@ class State:
     name: str
     bits: int
     decay: int
-    rounding: Literal["floor", "half_up"]
 
     def __post_init__(self) -> None:
         place = f"state {self.name!r}"
         within(self.bits, 2, POTENTIAL_BITS_MAX, f"{place} bits")
         within(self.decay, 0, 1 << DECAY_BITS, f"{place} decay")
-        only(self.rounding, "half_up", f"{place} rounding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,14 @@ class PspScale:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Population:
-    """A layer of neurons, [channels, height, width]. Its schedules are [T or 1, C or 1], ``initial`` is [C or 1].
+    """A layer of neurons, [channels, height, width]; ``initial`` is [C or 1].
+
+    Thresholds and decrements may have one bit more than ``potential_bits``.
 
     ``leak_kind`` says what [LIF.2] is: ``none`` (the leak is in the schedule), ``shift`` (by ``leak_shift``) or
     ``multiply`` (by ``leak`` with ``leak_frac_bits`` fraction bits). ``linear`` neurons keep nothing: each timestep begins at ``load``, and
     they send the potential as a graded payload where it reaches the threshold. ``srm`` neurons keep ``states`` and no potential; with a
-    ``scale`` (there is one, or none), their thresholds and decrements depend on the sample.
+    ``scale``, their thresholds and decrements depend on the sample.
     ``saturate`` says that ``potential_bits`` is not
     proven and that the potential clamps there. ``unit`` [C or 1] is what one step of the potential means in the float network.
     """
@@ -84,17 +87,16 @@ class Population:
     reset: Literal["soft", "hard", "none"]
     initial: Int = field(default_factory=lambda: np.zeros(1, np.int64))
     leak_kind: Literal["none", "shift", "multiply"]
-    leak: Int = field(default_factory=lambda: np.zeros((1, 1), np.int64))
+    leak: Schedule = field(default_factory=partial(Schedule.constant, 0))
     leak_frac_bits: int = 0
     leak_shift: int = 0
-    threshold: Int
-    decrement: Int = field(default_factory=lambda: np.zeros((1, 1), np.int64))
-    load: Int = field(default_factory=lambda: np.zeros((1, 1), np.int64))
+    threshold: Schedule
+    decrement: Schedule = field(default_factory=partial(Schedule.constant, 0))
+    load: Schedule = field(default_factory=partial(Schedule.constant, 0))
     potential_bits: int
-    threshold_bits: int
     saturate: bool
     states: tuple[State, ...] = ()
-    scale: tuple[PspScale, ...] = ()
+    scale: PspScale | None = None
     output: Literal["spike", "graded"] = "spike"
     unit: npt.NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
 
@@ -105,31 +107,23 @@ class Population:
         one_of(self.neuron, ("lif", "linear", "srm"), f"{place} neuron")
         one_of(self.reset, ("soft", "hard", "none"), f"{place} reset")
         one_of(self.leak_kind, ("none", "shift", "multiply"), f"{place} leak_kind")
-        if len(self.scale) > (self.neuron == "srm"):
-            raise NetworkError(f"{place} scale: {len(self.scale)} of them; srm neurons have at most one, and others none")
+        if self.scale is not None and self.neuron != "srm":
+            raise NetworkError(f"{place} scale: {self.neuron!r} neurons have none; only srm neurons may have one")
         one_of(self.output, ("spike", "graded"), f"{place} output")
         within(self.potential_bits, 2, GRADED_BITS_MAX if self.output == "graded" else POTENTIAL_BITS_MAX, f"{place} potential_bits")
         self._check_neuron(place)
-        if self.threshold_bits != self.potential_bits + 1:
-            wanted = self.potential_bits + 1
-            raise NetworkError(f"{place} threshold_bits: value {self.threshold_bits}; it must be {wanted}, one more than potential_bits")
         within(self.leak_frac_bits, 0, 16, f"{place} leak_frac_bits")
         within(self.leak_shift, 0, SHIFT_MAX, f"{place} leak_shift")
         if not isinstance(self.saturate, bool):
             raise NetworkError(f"{place} saturate: {self.saturate!r}; it must be true or false")
-        low, high = signed_range(self.potential_bits)
-        wide_low, wide_high = signed_range(self.threshold_bits)
-        limits = {
-            "initial": (1, low, high),
-            "leak": (2, 0, 1 << self.leak_frac_bits),
-            "threshold": (2, wide_low, wide_high),
-            "decrement": (2, wide_low, wide_high),
-            "load": (2, low, high),
-        }
-        for name, (ndim, least, most) in limits.items():
-            array = frozen(getattr(self, name), f"{place} {name}", ndim)
-            in_range(array, least, most, f"{place} {name}")
-            object.__setattr__(self, name, array)
+        narrow, wide = signed_range(self.potential_bits), signed_range(self.potential_bits + 1)
+        object.__setattr__(self, "initial", frozen(self.initial, f"{place} initial", 1))
+        in_range(self.initial, *narrow, f"{place} initial")
+        limits = {"leak": (0, 1 << self.leak_frac_bits), "threshold": wide, "decrement": wide, "load": narrow}
+        for name, (least, most) in limits.items():
+            schedule = Schedule.of(getattr(self, name), f"{place} {name}")
+            schedule.check_range(least, most, f"{place} {name}")
+            object.__setattr__(self, name, schedule)
         unit = np.array(self.unit, dtype=np.float64)
         if unit.ndim != 1 or not np.isfinite(unit).all() or (unit <= 0).any():
             raise NetworkError(f"{place} unit: it must be one axis of finite numbers above 0")
@@ -158,7 +152,7 @@ class Population:
         if self.output == "spike":
             return 0, 1
         low, high = signed_range(self.potential_bits)
-        return min(0, max(low, int(self.threshold.min()))), high
+        return min(0, max(low, self.threshold.least)), high
 
     @property
     def size(self) -> int:
@@ -168,4 +162,4 @@ class Population:
     @property
     def never_fires(self) -> bool:
         """Whether every threshold lies above every potential, as in an integrating readout."""
-        return bool((self.threshold > signed_range(self.potential_bits)[1]).all())
+        return self.threshold.least > signed_range(self.potential_bits)[1]

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.data.errors import DataError
+from spikefold.network.connection import INPUT, Connection, Weights
 from spikefold.network.fields import Int, signed_range
-from spikefold.network.network import INPUT, Connection, Network, Weights
+from spikefold.network.network import Network
 from spikefold.network.population import Population, PspScale
+from spikefold.network.schedule import Schedule
 from spikefold.network.trace import Trace
 from spikefold.network.widths import decayed, scaled
 from spikefold.network.windows import patches, pool
@@ -37,8 +39,8 @@ def run(network: Network, events: npt.NDArray[np.int8], *, potentials: bool = Fa
             incoming.append((connection, current))
             sops.append(operations)
         (first, _), *_ = incoming
-        roots = [psp_root(scale, first, payloads[first.source]) for scale in population.scale]
-        fired, potential, clamped = run_population(incoming, population, *roots)
+        root = None if population.scale is None else psp_root(population.scale, first, payloads[first.source])
+        fired, potential, clamped = run_population(incoming, population, root)
         payload = np.where(fired, potential, 0) if population.output == "graded" else fired.astype(np.int64)
         # Of neurons that send their potential, one of 0 is no event.
         spikes.append(payload != 0)
@@ -111,9 +113,9 @@ def run_population(
     return spikes, potentials, clamped
 
 
-def at(schedule: Int, t: int) -> Int:
-    """Return a schedule's values [C or 1, 1, 1] in timestep ``t``."""
-    return np.asarray(schedule[t if schedule.shape[0] > 1 else 0][:, None, None])
+def at(schedule: Schedule, t: int) -> Int:
+    """Return a schedule's values in timestep ``t`` for whole channels, [C or 1, 1, 1]."""
+    return schedule.at(t)[:, None, None]
 
 
 class Lif:
@@ -180,8 +182,8 @@ class Srm:
         """Advance by one timestep; return spikes, potentials, and how often a clamp acted."""
         population = self.population
         threshold, decrement = at(population.threshold, t), at(population.decrement, t)
-        if self.root is not None:
-            threshold, decrement = (scaled(values, self.root, population.scale[0]) for values in (threshold, decrement))  # [ROOT.6]
+        if self.root is not None and population.scale is not None:
+            threshold, decrement = (scaled(values, self.root, population.scale) for values in (threshold, decrement))  # [ROOT.6]
         rise, psp, refractory, *more = self.states
         rising, falling, recovering, *later = self.decays
         psp = decayed(psp + rise, falling)  # [SRM.1]

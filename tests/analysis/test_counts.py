@@ -11,8 +11,9 @@ from spikefold.analysis.counts import LayerCount, count, estimate_bytes
 from spikefold.chip.parameters import layer_parameters
 from spikefold.data.errors import DataError
 from spikefold.network import reference
+from spikefold.network.connection import Connection
 from spikefold.network.files import network_file, tensor_file
-from spikefold.network.network import Connection, Network
+from spikefold.network.network import Network
 from spikefold.network.trace import Trace
 from spikefold.quantize.fold import fold
 from tests import oracle
@@ -280,7 +281,7 @@ def test_the_first_pass_of_psp_ln_is_counted(topology: str):
     floats = random_float_network(rng, cell)
     net = fold(floats).network
     for i, (found, population) in enumerate(zip(count(net, [random_events(rng, floats, 1)]).layers, net.populations, strict=True)):
-        if not population.scale:
+        if population.scale is None:
             assert found.root_multiplications == 0
             continue
         (connection,) = net.into(i)
@@ -288,7 +289,7 @@ def test_the_first_pass_of_psp_ln_is_counted(topology: str):
         for _ in np.ndindex(net.timesteps, *received.shape):
             multiplications += len(("psp", "rise", "square"))
         seen += multiplications
-        assert found.root_multiplications == multiplications + population.threshold.size + population.decrement.size
+        assert found.root_multiplications == multiplications + population.threshold.values.size + population.decrement.values.size
         assert found.norm_operations == 2 * net.timesteps * received.size
     assert seen > 0
 

@@ -11,7 +11,8 @@ from spikefold.analysis.drift_report import DriftReport
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError, NetworkError
 from spikefold.network import reference
-from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.connection import Connection, Weights
+from spikefold.network.network import Network, Readout
 from spikefold.network.population import Population
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import LN_NORMS, FloatLayer, FloatNetwork, Norm
@@ -40,7 +41,7 @@ def rounded(network: FloatNetwork) -> Network:
         populations.append(
             Population(
                 name=layer.name, shape=(len(layer.weights), 1, 1), reset="soft", leak_kind="none", threshold=threshold, decrement=threshold,
-                potential_bits=8, threshold_bits=9, saturate=False,
+                potential_bits=8, saturate=False,
             )
         )  # fmt: skip
         connections.append(

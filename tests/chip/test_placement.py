@@ -98,7 +98,7 @@ def test_schedules_count_what_changes_and_nothing_else():
     place(scheduled, ChipConfig(name="c", lanes=4, schedule_bits_per_core=bits))
     with pytest.raises(ChipError, match=rf"^layer 'only' schedule_bits_per_core: {bits} needed; chip 'c' has {bits - 1}$"):
         place(scheduled, ChipConfig(name="c", lanes=4, schedule_bits_per_core=bits - 1))
-    constant = replace(scheduled.populations[0], threshold=scheduled.populations[0].threshold[:1, :1])
+    constant = replace(scheduled.populations[0], threshold=scheduled.populations[0].threshold.values[:1, :1])
     place(replace(scheduled, populations=(constant,)), ChipConfig(name="c", lanes=4, schedule_bits_per_core=4 * 4 * 4))
 
 

@@ -238,8 +238,8 @@ def test_quantize_takes_the_widths_of_a_run_that_was_trained_through_the_fold(ru
         assert spikefold("quantize", folder, "--out", out, "--force", *options).exit_code == 0
         network = network_file.load(out)
         assert {weights.bits for weights in network.weights} == {bits}
-        assert max(term_count(connection.gain) for connection in network.connections) <= terms
-    assert max(term_count(connection.gain) for connection in network.connections) > 1
+        assert max(term_count(connection.gain.values) for connection in network.connections) <= terms
+    assert max(term_count(connection.gain.values) for connection in network.connections) > 1
     # Bits of one layer leave the others as they were trained.
     first, last = (weights.id for weights in network.weights)
     assert spikefold("quantize", folder, "--out", out, "--force", "--weight-bits", f"{last}=6").exit_code == 0
@@ -702,7 +702,7 @@ def test_too_little_memory_is_one_line(net: Path, tmp_path: Path, monkeypatch: p
 def test_a_strict_run_allows_no_clamp(files: Path, net: Path, tmp_path: Path) -> None:
     assert spikefold("simulate", net, "--samples", "3", "--strict", "--out", tmp_path / "proven").exit_code == 0
     network = network_file.load(net)
-    narrow = replace(network.populations[0], potential_bits=4, threshold_bits=5, saturate=True, threshold=np.array([[7]]), decrement=np.array([[7]]))
+    narrow = replace(network.populations[0], potential_bits=4, saturate=True, threshold=np.array([[7]]), decrement=np.array([[7]]))
     network_file.save(replace(network, populations=(narrow, *network.populations[1:])), tmp_path / "narrow.safetensors")
     assert spikefold("simulate", tmp_path / "narrow.safetensors", "--samples", "3", "--out", tmp_path / "loose").exit_code == 0
     ended = spikefold("simulate", tmp_path / "narrow.safetensors", "--samples", "3", "--strict", "--out", tmp_path / "strict")

@@ -17,6 +17,7 @@ from spikefold.hw.emit.stimulus import Stimulus, stimulus
 from spikefold.hw.gateware.interface import EVENT, IDLE, TICK, Interface
 from spikefold.network import reference
 from spikefold.network.network import Network
+from spikefold.network.schedule import Schedule
 from spikefold.network.trace import Comparison, Trace, compare
 from spikefold.sim.engine import Chip
 from tests.cases import image
@@ -210,8 +211,9 @@ def halves(payload: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def longer(network: Network, timesteps: int) -> Network:
     """Return ``network`` with its last timestep's parameters up to ``timesteps``."""
 
-    def held(schedule: np.ndarray) -> np.ndarray:
-        return schedule if len(schedule) == 1 else np.concatenate([schedule, np.repeat(schedule[-1:], timesteps - len(schedule), 0)])
+    def held(schedule: Schedule) -> Schedule:
+        values = schedule.values
+        return schedule if len(values) == 1 else Schedule.of(np.concatenate([values, np.repeat(values[-1:], timesteps - len(values), 0)]))
 
     populations = tuple(replace(p, threshold=held(p.threshold)) for p in network.populations)
     return replace(network, timesteps=timesteps, populations=populations)

@@ -24,6 +24,7 @@ import numpy as np
 import spikefold
 from spikefold.chip.config import ChipConfig
 from spikefold.network import reference
+from spikefold.network.schedule import Schedule
 from spikefold.quantize.fold import fold
 from tests.cases import CASES
 from tests.equivalence.mutations import MUTATIONS, Mutation
@@ -84,7 +85,7 @@ def graph_case(cell: Cell) -> Case:
         # Nothing has fired before timestep 1, so there the potential does not depend on the threshold.
         potentials = reference.run(integer, events, potentials=True).potentials
         assert potentials is not None
-        reached = np.full((1, 1), max(1, int(potentials[index][:, 1].max())))
+        reached = Schedule.constant(max(1, int(potentials[index][:, 1].max())))
         populations = list(integer.populations)
         populations[index] = replace(populations[index], threshold=reached)
         integer = replace(integer, populations=tuple(populations))

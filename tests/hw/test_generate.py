@@ -134,7 +134,7 @@ def features(case: Case) -> set[str]:
         found |= {connection.kind, f"leak {population.leak_kind}", f"reset {population.reset}", f"saturates {population.saturate}"}
         found.add("unit gain" if connection.unit_gain else f"shifts {chip.gain_terms}" if chip.gain_terms else "multiplier")
         found |= {f"pool {connection.pool > 1}", f"graded {connection.payload_bits > 2}"}
-        if chip.gain_terms and not connection.gain.any():
+        if chip.gain_terms and not connection.gain.values.any():
             found.add("shifts of nothing")
     return found
 

@@ -9,6 +9,7 @@ from spikefold.hw.gateware.interface import Interface
 from spikefold.hw.gateware.layer import LayerConfig, event_layout
 from spikefold.network.network import Network
 from spikefold.network.population import Population
+from spikefold.network.schedule import Schedule
 from tests.cases import single
 
 T, C = 3, 5
@@ -46,7 +47,8 @@ def declared(network: Network, name: str) -> np.ndarray:
         return np.broadcast_to(population.initial, (T, C))
     if name == "offset":
         return np.broadcast_to(network.readout.offset, (T, C))
-    return np.broadcast_to(getattr(network.connections[0] if name.startswith("gain") else population, name), (T, C))
+    schedule: Schedule = getattr(network.connections[0] if name.startswith("gain") else population, name)
+    return schedule.over(T, C)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 5, 8])

@@ -115,14 +115,13 @@ def tensor(name: str, value: Any) -> Callable[[Parts], None]:
 
 I64 = np.int64
 REFUSED = {
-    "unknown version": (put("format_version", value=1), "format_version: 1; this version of spikefold reads 2"),
+    "unknown version": (put("format_version", value=1), "format_version: 1; this version of spikefold reads 3; fold the float network again"),
     "version missing": (drop("format_version"), "format_version: None"),
     "version true": (put("format_version", value=True), "format_version: True"),
     "unknown field": (put("spin", value=1), "'spin': unknown field"),
     "unknown field of a layer": (put("populations", 0, "spin", value=1), "populations[0] 'conv' 'spin': unknown field"),
     "missing field": (drop("timesteps"), "timesteps: the field is missing"),
     "missing field of a layer": (drop("populations", 1, "reset"), "populations[1] 'out' reset: the field is missing"),
-    "feature": (put("required_features", value=["teleport"]), "required_features: ('teleport',) is not supported"),
     "integer as text": (put("timesteps", value="3"), "timesteps: '3'; it must be an integer"),
     "integer as float": (put("timesteps", value=3.0), "timesteps: 3.0; it must be an integer"),
     "integer as truth": (put("timesteps", value=True), "timesteps: True; it must be an integer"),
@@ -144,9 +143,10 @@ REFUSED = {
     "out of range": (put("populations", 0, "potential_bits", value=33), "population 'conv' potential_bits: value 33; it must be an integer in 2..32"),
     "not in this version": (put("connections", 0, "delay", value=1), "delay: 1 is not supported by this version"),
     "states": (
-        put("populations", 0, "states", value=[{"name": "s", "bits": 8, "decay": 1, "rounding": "floor"}]),
-        "state 's' rounding: 'floor' is not supported by this version; it must be 'half_up'",
+        put("populations", 0, "states", value=[{"name": "s", "bits": 8, "decay": 1 << 17}]),
+        "state 's' decay: value 131072; it must be an integer in 0..65536",
     ),
+    "scale": (put("populations", 0, "scale", value=3), "populations[0] 'conv' scale: 3; it must be a table of fields"),
     "missing tensor": (tensor("populations.0.threshold", None), "populations[0] 'conv' threshold: the tensor 'populations.0.threshold' is missing"),
     "spare tensor": (tensor("spare", np.zeros(3)), "tensor 'spare': no field refers to it"),
     "tensor of no layer": (tensor("populations.2.threshold", np.zeros((1, 1), I64)), "tensor 'populations.2.threshold': no field"),

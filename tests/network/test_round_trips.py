@@ -10,8 +10,9 @@ import pytest
 
 from spikefold.chip.config import ChipConfig, load_chip
 from spikefold.data.coding import InputCoding
+from spikefold.network.connection import Connection, Weights
 from spikefold.network.files import network_file
-from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.network import Network, Readout
 from spikefold.network.population import Population, PspScale, State
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
@@ -21,8 +22,9 @@ from tests.network.test_network_file import assert_same
 from tests.quantize.networks import float_network, integer_network
 
 ONE_VALUE = {
-    "Network": {"format_version", "required_features", "exit"}, "Connection": {"dilation", "groups", "delay", "hold"}, "State": {"rounding"},
-}  # fmt: skip
+    "Network": {"format_version", "exit"},
+    "Connection": {"dilation", "groups", "delay", "hold"},
+}
 """Fields that have a single value in this version."""
 CELLS = (
     Cell(norm="psp-ln-eq15", neuron="srm", reset="alpha", coding="poisson", topology="plain"),

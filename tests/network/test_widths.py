@@ -49,7 +49,7 @@ def test_bounds_hold_for_every_input_and_are_near():
     slack = []
     for seed in range(90):
         net, events = random_tiny(seed)
-        low, high = current_bounds(net, net.connections[0])
+        low, high = current_bounds(net.feeding(0)[0])
         current, _ = reference.currents(net.connections[0], net.weights[0], events.astype(np.int64))
         seen = current.reshape(-1, 3, 3)
         assert np.array_equal(seen.min((0, 1)), low)
@@ -61,7 +61,7 @@ def test_bounds_hold_for_every_input_and_are_near():
         reached += [int(trace.potentials[0].min()), int(trace.potentials[0].max())]
         # The sum before a reset counts too: with no reset in timestep t it is the potential there.
         for t in range(3):
-            never = net.populations[0].threshold.copy()
+            never = net.populations[0].threshold.values.copy()
             never[t] = (1 << 24) - 1
             summed = reference.run_population([(net.connections[0], current)], replace(net.populations[0], threshold=never))[1][:, t]
             reached += [int(summed.min()), int(summed.max())]
@@ -124,4 +124,4 @@ def test_a_network_at_every_limit_is_refused():
 
 def test_a_case_whose_width_is_just_reached():
     net = next(case.network for case in CASES if case.name == "a proven width that is just reached")
-    assert potential_bounds([(net.connections[0], *current_bounds(net, net.connections[0]))], net.populations[0], 1) == (-16, 15)
+    assert potential_bounds([(net.connections[0], *current_bounds(net.feeding(0)[0]))], net.populations[0], 1) == (-16, 15)

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 from spikefold.data.coding import InputCoding
-from spikefold.network.network import Connection, Network, Readout, Weights
+from spikefold.network.connection import Connection, Weights
+from spikefold.network.network import Network, Readout
 from spikefold.network.population import Population
+from spikefold.network.schedule import Schedule
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 
 NEVER = 1 << 23
@@ -16,8 +18,8 @@ def integer_network(seed: int = 0, *, timesteps: int = 3, classes: int = 3, **fi
     """A convolution with every schedule, then a dense readout."""
     rng = np.random.default_rng(seed)
 
-    def schedule(low: int, high: int, channels: int) -> np.ndarray:
-        return rng.integers(low, high, (timesteps, channels), endpoint=True)
+    def schedule(low: int, high: int, channels: int) -> Schedule:
+        return Schedule.of(rng.integers(low, high, (timesteps, channels), endpoint=True))
 
     conv = rng.integers(-8, 7, (2, 1, 3, 3), endpoint=True).astype(np.int8)
     dense = rng.integers(-128, 127, (classes, 2 * 3 * 3), endpoint=True).astype(np.int8)
@@ -35,18 +37,18 @@ def integer_network(seed: int = 0, *, timesteps: int = 3, classes: int = 3, **fi
             ),
             Connection(
                 source="conv", target="out", kind="dense", weights="w1", pool=2, current_bits=16,
-                gain=np.ones((1, 1), np.int64), gain_shift=np.zeros((1, 1), np.int64),
+                gain=Schedule.constant(1), gain_shift=Schedule.constant(0),
             ),
         ),
         "populations": (
             Population(
                 name="conv", shape=(2, 6, 6), reset="hard", leak_kind="multiply", leak=schedule(0, 256, 2), leak_frac_bits=8,
-                initial=np.array([3, -4]), threshold=schedule(1, 1000, 2), load=schedule(-50, 50, 2), potential_bits=24, threshold_bits=25,
+                initial=np.array([3, -4]), threshold=schedule(1, 1000, 2), load=schedule(-50, 50, 2), potential_bits=24,
                 saturate=True, unit=np.array([0.5, 0.125]),
             ),
             Population(
-                name="out", shape=(classes, 1, 1), reset="none", leak_kind="none", threshold=np.full((1, 1), NEVER), potential_bits=24,
-                threshold_bits=25, saturate=False,
+                name="out", shape=(classes, 1, 1), reset="none", leak_kind="none", threshold=Schedule.constant(NEVER), potential_bits=24,
+                saturate=False,
             ),
         ),
         "readout": Readout(decode="potential", offset=rng.integers(-99, 99, classes)),

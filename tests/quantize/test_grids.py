@@ -242,7 +242,7 @@ def test_a_huge_channel_takes_no_bits_from_the_gains_of_the_others(form: Any) ->
     events = silent_first(network)
     result = fold(network, form=form)
     (connection,) = result.network.connections
-    assert connection.gain_shift.shape == (1, CHANNELS)
+    assert connection.gain_shift.values.shape == (1, CHANNELS)
     expected, found = evaluate(network, events).spikes[0][:, :, 1:], reference.run(result.network, events, potentials=True)
     assert (expected != found.spikes[0][:, :, 1:]).sum() < 0.03 * expected.sum()
     assert compare(found, Chip(result.network, ChipConfig()).run(events, potentials=True, timing=False)).equal

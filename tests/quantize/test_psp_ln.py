@@ -44,7 +44,7 @@ def test_the_integer_root_is_the_divisor(norm: str, reset: str, topology: str):
         network, events = made(norm, reset, topology, seed)
         integer = fold(network, gain_bits=16).network
         for index in scaled_layers(network, integer):
-            layer, (connection,), (scale,) = network.layers[index], integer.into(index), integer.populations[index].scale
+            layer, (connection,), scale = network.layers[index], integer.into(index), integer.populations[index].scale
             # What the integer layer receives, as the float layer would.
             payload = events.astype(np.int64) if index == 0 else reference.run(integer, events).spikes[index - 1].astype(np.int64)
             value = 1 / network.input.scale if index == 0 else 1.0
@@ -94,9 +94,9 @@ def test_a_network_with_a_scale_comes_back_from_its_file():
 class TestRefused:
     def test_more_than_64_bits_of_squares(self):
         integer = fold(made("psp-ln", "exponential", "plain", 1)[0]).network
-        population, (scale,) = integer.populations[0], integer.populations[0].scale
+        population, scale = integer.populations[0], integer.populations[0].scale
         assert psp_bound(integer.connections[0], scale, integer.timesteps).bit_length() <= 22
-        wide = replace(population, scale=(replace(scale, payload_shift=24),))
+        wide = replace(population, scale=replace(scale, payload_shift=24))
         with pytest.raises(
             NetworkError, match=r"^layer 'layer0' scale payload_shift: 24; a postsynaptic potential can reach \d+ or more, and \d+ squares"
         ):

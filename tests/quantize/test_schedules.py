@@ -35,5 +35,5 @@ def test_decrements_and_loads_of_a_folded_layer_round_to_even() -> None:
     network = FloatNetwork(timesteps=2, input=coding, layers=(layer,), readout="spike_count", class_names=tuple("abcdefg"))
     soft = fold(network).network.populations[0]
     hard = fold(replace(network, layers=(replace(layer, decrement=None, reset="hard", load=np.array(TIES)),))).network.populations[0]
-    assert np.broadcast_to(soft.decrement, (2, 7)).tolist() == [EVEN] * 2
-    assert np.broadcast_to(hard.load, (2, 7)).tolist() == [EVEN] * 2
+    assert soft.decrement.over(2, 7).tolist() == [EVEN] * 2
+    assert hard.load.over(2, 7).tolist() == [EVEN] * 2

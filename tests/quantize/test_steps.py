@@ -164,11 +164,11 @@ def test_saturation_does_not_cut_the_kick_of_a_spike() -> None:
     layer = dense("a", weights, neuron="srm", leak=1.0, tau_s=2.0, tau_r=1.0, refractory="alpha", bias=np.full(16, 0.7))
     network = chain(layer)
     (free,) = fold(network).network.populations
-    needed = next(bits for bits in range(2, 33) if np.abs(free.decrement).max() < 1 << bits)
+    needed = next(bits for bits in range(2, 33) if np.abs(free.decrement.values).max() < 1 << bits)
     assert free.potential_bits > needed
     (cut,) = fold(network, saturate_bits=needed).network.populations
     assert (cut.potential_bits, cut.saturate) == (needed, True)
-    assert np.array_equal(cut.decrement, free.decrement)
+    assert np.array_equal(cut.decrement.values, free.decrement.values)
     text = f"layer 'a' saturate_bits: {needed - 1}; the decrement of its neurons takes {needed} bits"
     with pytest.raises(FoldError, match=f"^{re.escape(text)}$"):
         fold(network, saturate_bits=needed - 1)
@@ -178,8 +178,8 @@ def test_a_kick_beyond_64_bits_is_not_proven() -> None:
     network = fold(psp_ln(0.1)).network
     (population,) = network.populations
     huge = replace(
-        population, potential_bits=32, threshold_bits=33, decrement=np.full((1, 1), 1 << 24), saturate=True,
-        scale=(replace(population.scale[0], floor=1 << 48, shift=0),), states=tuple(replace(state, bits=32) for state in population.states),
+        population, potential_bits=32, decrement=np.full((1, 1), 1 << 24), saturate=True,
+        scale=replace(population.scale, floor=1 << 48, shift=0), states=tuple(replace(state, bits=32) for state in population.states),
     )  # fmt: skip
     with pytest.raises(NetworkError, match=r"^layer 'a' state 'rise' bits: 32; the state can reach -\d+\.\.\d+, which takes \d+$"):
         replace(network, populations=(huge,))

@@ -83,7 +83,7 @@ def test_quantized_model_begins_with_the_one_that_it_names_and_has_the_widths_of
     integer = fold(network, **recipe.quantize.widths).network
     bits = [recipe.quantize.layer_bits.get(layer.name, recipe.quantize.weight_bits) for layer in network.layers]
     assert [weights.bits for weights in integer.weights] == bits
-    most = max(term_count(connection.gain) for connection in integer.connections)
+    most = max(term_count(connection.gain.values) for connection in integer.connections)
     assert most <= recipe.quantize.gain_terms if recipe.quantize.gain_terms else most > 2
     assert summary["validated"] == "its integer network"
     load_run(EXAMPLES / "models" / name)

@@ -55,7 +55,7 @@ def test_the_demo_quantizes_for_a_chip_that_shifts(tmp_path: Path) -> None:
     options = ("--chip", chip, "--samples", "20", "--rtl-samples", "1", "--out", tmp_path / "demo")
     result = spikefold("demo", "--run", EXAMPLES / "models" / "digits", *options)
     assert result.exit_code == 0, result.output
-    assert max(term_count(connection.gain) for connection in network_file.load(tmp_path / "demo" / "net.safetensors").connections) == 1
+    assert max(term_count(connection.gain.values) for connection in network_file.load(tmp_path / "demo" / "net.safetensors").connections) == 1
 
 
 @pytest.mark.parametrize("option", ["--samples", "--rtl-samples"])

@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from spikefold.data.coding import InputCoding
 from spikefold.network import reference
+from spikefold.network.connection import Connection
 from spikefold.network.fields import Int
-from spikefold.network.network import Connection
 from spikefold.network.population import Population
 from spikefold.quantize.fold import fold
 from spikefold.quantize.fold_result import FoldResult

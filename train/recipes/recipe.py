@@ -12,8 +12,8 @@ from spikefold.data.errors import DataError
 from spikefold.data.files import RECIPE
 from spikefold.data.info import DATASETS
 from spikefold.data.toml import parse_toml, read_toml_text
+from spikefold.network.connection import INPUT
 from spikefold.network.fields import TIMESTEPS_MAX
-from spikefold.network.network import INPUT
 from spikefold.network.windows import Shape
 from spikefold.quantize.float_file import load_float
 from spikefold.train.errors import RecipeError

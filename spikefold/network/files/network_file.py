@@ -43,7 +43,7 @@ def from_parts(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]
     """Return the network in a file's header and tensors."""
     table = body(header, KIND, place)
     # The version comes first: another version may well have other fields.
-    check_version(table.get("format_version"), FORMAT_VERSION, place)
+    check_version(table.get("format_version"), FORMAT_VERSION, "fold the float network again", place)
     try:
         return unpack(Network, table, tensors)
     except NetworkError as error:
@@ -63,10 +63,10 @@ def body(header: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
     return table
 
 
-def check_version(given: Any, supported: int, place: str) -> None:
-    """Refuse another version of the format."""
+def check_version(given: Any, supported: int, remedy: str, place: str) -> None:
+    """Refuse another version of the format; ``remedy`` says how the file is made anew."""
     if type(given) is not int or given != supported:
-        _fail(place, f"format_version: {tensor_file.shown(given)}; this version of spikefold reads {supported}")
+        _fail(place, f"format_version: {tensor_file.shown(given)}; this version of spikefold reads {supported}; {remedy}")
 
 
 def _fail(place: str, what: str) -> NoReturn:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from spikefold.data.errors import NetworkError, SpikefoldError
 from spikefold.network.files.tensor_file import shown
+from spikefold.network.schedule import Schedule
 
 __all__ = ["pack", "unpack"]
 
@@ -30,15 +31,17 @@ def pack(record: Any) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
 
 
 def _pack(hint: Any, value: Any, name: str, tensors: dict[str, npt.NDArray[Any]]) -> Any:
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) and hint is not Schedule:
         hints, prefix = typing.get_type_hints(hint), f"{name}." if name else ""
         packed = {f.name: _pack(hints[f.name], getattr(value, f.name), prefix + f.name, tensors) for f in dataclasses.fields(hint)}
         # An array is in the tensors alone; an optional one that is there leaves its mark.
         return {key: item for key, item in packed.items() if _array_type(hints[key]) is None}
     if _array_type(hint) is not None:
-        tensors[name] = value
+        tensors[name] = value.values if isinstance(value, Schedule) else value
         return None
     inner = _optional(hint)
+    if inner is not None and _array_type(inner) is None:
+        return None if value is None else _pack(inner, value, name, tensors)
     if inner is not None:
         return value is not None and (_pack(inner, value, name, tensors) or True)
     if get_origin(hint) is tuple:
@@ -94,7 +97,9 @@ def _unpack(hint: Any, value: Any, name: str, place: str, tensors: Mapping[str, 
     inner = _optional(hint)
     if inner is not None:
         dtype = _array_type(inner)
-        if type(value) is not bool or dtype is None:
+        if dtype is None:
+            return None if value is None else _unpack(inner, value, name, place, tensors, used)
+        if type(value) is not bool:
             raise NetworkError(f"{place}: {shown(value)}; it must be true or false, for whether the tensor {name!r} is there")
         return _tensor(dtype, name, place, tensors, used) if value else None
     if get_origin(hint) is tuple:
@@ -134,6 +139,8 @@ def _scalar_type(hint: Any) -> type:
 
 
 def _array_type(hint: Any) -> np.dtype[Any] | None:
+    if hint is Schedule:
+        return np.dtype(np.int64)
     if get_origin(hint) is np.ndarray:
         return typing.cast(np.dtype[Any], np.dtype(get_args(get_args(hint)[1])[0]))
     return None
