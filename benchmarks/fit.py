@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = DEVICES[options.device]
     network = fold(load_float(MODEL)).network if options.network is None else network_file.load(options.network)
     chip = load_chip(options.chip or EXAMPLES / "chips" / device.chip)
-    plans = place(network, chip)
+    plans = place(network, chip).cores
     estimate = {
         "block RAMs": sum(block_rams(m, chip) for plan in plans for m in core_memories(network, plan, chip)),
         "multipliers": sum(multipliers(network, plan, chip) for plan in plans),

@@ -26,7 +26,7 @@ from benchmarks.kernels import add_rows, walk_layer
 from benchmarks.networks import LAYERS, build
 from benchmarks.peers import NumpyLoop, Result, TorchFolded
 from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import CorePlan
+from spikefold.chip.core import CorePlan
 from spikefold.data.files import write_text
 from spikefold.data.shown import percent
 from spikefold.network.trace import Trace

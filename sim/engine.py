@@ -34,7 +34,7 @@ class Chip:
         self.network = network
         self.chip = chip
         self.untimed = beyond_cores(network)
-        self.plans = () if self.untimed else place(network, chip)
+        self.plans = () if self.untimed else place(network, chip).cores
 
     @property
     def depth(self) -> int:

@@ -5,13 +5,40 @@ the channels padded to whole words of ``lanes``. Kernels allocate nothing and re
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["accumulate", "add_drive", "add_payloads", "kernel", "psp_root", "run_layer", "scale_row", "time_link", "update_driven", "update_srm"]
+__all__ = [
+    "LinkTiming",
+    "accumulate",
+    "add_drive",
+    "add_payloads",
+    "kernel",
+    "psp_root",
+    "run_layer",
+    "scale_row",
+    "time_link",
+    "update_driven",
+    "update_srm",
+]
+
+
+class LinkTiming(NamedTuple):
+    """The latencies of a link, in cycles, as :mod:`spikefold.chip.cycles` has them.
+
+    ``first`` is the cycle of the host's first beat, and ``fetchable`` that from which a core's first word can be fetched.
+    """
+
+    first: int
+    queued: int
+    fetchable: int
+    fetch: int
+    setup: int
+    write_back: int
+
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 I8 = npt.NDArray[np.int8]
@@ -270,44 +297,44 @@ def run_layer(
 
 @kernel
 def time_link(
-    payloads: I8, fan_out: I64, lanes: int, groups: int, depth: int, pops: I64, arrivals: I32
+    payloads: I8, fan_out: I64, lanes: int, groups: int, depth: int, timing: LinkTiming, pops: I64, arrivals: I32
 ) -> tuple[int, int, int]:  # fmt: skip
     """Time the events of one source in one step on their way into the next core.
 
-    ``payloads`` is [pixels, channels]; ``fan_out`` [pixels] the words that an event at a pixel walks. A source of ``lanes`` > 0 is a core,
-    whose update pushes word ``w``'s spikes at cycle ``w + 6``; a source of 0 lanes is a host that is always ready to send. ``pops`` [depth] is
-    scratch. Writes ``arrivals`` [events, 2]: (pixel * channels + channel, cycle of the handshake). Returns (events, the first cycle in which
-    the source has nothing left, the first in which the core has).
+    ``payloads`` is [pixels, channels]; ``fan_out`` [pixels] the words that an event at a pixel walks. A source of ``lanes`` > 0 is a core;
+    one of 0 lanes is a host that is always ready to send. ``pops`` [depth] is scratch.
+    Writes ``arrivals`` [events, 2]: (pixel * channels + channel, cycle of the handshake). Returns (events, the first cycle in
+    which the source has nothing left, the first in which the core has).
     """
     channels = payloads.shape[1]
-    sent, walking, quiet = 0, 0, 0
+    sent, walking, quiet = timing.first - 1, 0, 0
     events, word_before = 0, -1
     for pixel in range(payloads.shape[0]):
         for channel in range(channels):
             if payloads[pixel, channel] == 0:
                 continue
-            # The cycle from which the source offers this event: fetching a word of spikes takes two cycles.
+            # The cycle from which the source offers this event.
             offered = sent + 1
             if lanes > 0:
                 word = pixel * groups + channel // lanes
                 if word != word_before:
-                    offered = max(word + 7, sent + 1) + 2
+                    offered = max(word + timing.fetchable, sent + 1) + timing.fetch
                     word_before = word
             # The queue takes it when it was not full at the start of the cycle.
             if events >= depth:
-                offered = max(offered, pops[events % depth] + 1)
+                offered = max(offered, pops[events % depth] + timing.queued)
             sent = offered
             arrivals[events, 0] = pixel * channels + channel
             arrivals[events, 1] = sent
-            # Pop, table, sum, then a word a cycle; the last word is written three cycles after its read began.
-            popped = max(sent + 1, walking)
+            popped = max(sent + timing.queued, walking)
             pops[events % depth] = popped
-            walking = popped + 3 + fan_out[pixel]
-            quiet = max(quiet, walking + 3 if fan_out[pixel] else walking)
+            # Then a word a cycle.
+            walking = popped + timing.setup + fan_out[pixel]
+            quiet = max(quiet, walking + timing.write_back if fan_out[pixel] else walking)
             events += 1
     if lanes == 0:
         # The tick is a beat of its own and meets the same ready.
         sent += 1
         if events >= depth:
-            sent = max(sent, pops[events % depth] + 1)
+            sent = max(sent, pops[events % depth] + timing.queued)
     return events, sent + 1, quiet

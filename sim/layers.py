@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.chip.placement import CorePlan, plan_connection
+from spikefold.chip.core import CorePlan, plan_connection
 from spikefold.network.connection import Connection
 from spikefold.network.fields import Int, signed_range
 from spikefold.network.network import Network

@@ -1,7 +1,6 @@
 """When things happen on the chip: every event's arrival and every step's length, in clock cycles since the step began.
 
-Cycle 0 of a step is its start pulse. The host's first beat is taken in cycle 1; an update engine issues word ``w`` in cycle ``1 + w`` and
-has its spikes five cycles later. The step ends when the host's tick was taken and every core is quiet.
+The latencies are those of :mod:`spikefold.chip.cycles`. A step ends when the host's tick was taken and every core is quiet.
 """
 
 from itertools import pairwise
@@ -9,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.chip.placement import CorePlan
+from spikefold.chip import cycles
+from spikefold.chip.core import CorePlan
 from spikefold.network.trace import Timing
 from spikefold.sim import kernels
 
@@ -17,8 +17,10 @@ __all__ = ["time_stream"]
 
 Payloads = npt.NDArray[np.int8]
 Int = npt.NDArray[np.int64]
-IDLE_STEP_TICK_TAKEN = 2
-"""The first cycle after the tick of a step without events."""
+LINK = kernels.LinkTiming(
+    first=cycles.FIRST, queued=cycles.QUEUED, fetchable=cycles.leaves(0) + cycles.QUEUED, fetch=cycles.FETCH, setup=cycles.SETUP,
+    write_back=cycles.WRITE_BACK,
+)  # fmt: skip
 
 
 def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_depth: int, gaps: list[int]) -> Timing:
@@ -31,7 +33,7 @@ def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_dept
     begins = np.concatenate([[0], np.cumsum(timesteps + np.array(gaps[:-1], np.int64))])[:samples]
     starts = begins[:, None] + np.arange(timesteps)
     steps = int(starts[-1, -1]) + 1 + len(plans)
-    ticked = np.full(steps, IDLE_STEP_TICK_TAKEN, np.int64)
+    ticked = np.full(steps, cycles.FIRST + 1, np.int64)
     quiet = np.zeros((steps, len(plans)), np.int64)
     arrivals = []
     for d, (plan, source) in enumerate(zip(plans, sources, strict=True)):
@@ -40,13 +42,12 @@ def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_dept
         arrivals.append(events)
         np.maximum.at(ticked if d == 0 else quiet[:, d - 1], starts + d, source_end)
         np.maximum.at(quiet[:, d], starts + d, core_end)
-        np.maximum.at(quiet[:, d], starts + d + 1, plan.words + 6)
+        np.maximum.at(quiet[:, d], starts + d + 1, cycles.leaves(plan.words))
     scored = score_cycles(plans[-1])
     np.maximum.at(quiet[:, -1], starts[:, -1] + len(plans), scored[-1] + 1)
     results = np.stack(np.broadcast_arrays(starts[:, -1:] + len(plans), scored), axis=-1).reshape(-1, 2)
-    # The barrier sees a quiet chip one cycle late, and the next step starts in the cycle after.
-    cycles = np.maximum(ticked, quiet.max(1) + 1) + 1
-    return Timing(cycles=cycles, arrivals=tuple(arrivals), results=results, core_cycles=quiet)
+    lengths = np.maximum(ticked, quiet.max(1) + cycles.QUIET_SEEN) + cycles.START
+    return Timing(cycles=lengths, arrivals=tuple(arrivals), results=results, core_cycles=quiet)
 
 
 def time_source(plan: CorePlan, source: CorePlan | None, payloads: Payloads, queue_depth: int) -> tuple[Int, Int, Int]:
@@ -65,7 +66,7 @@ def time_source(plan: CorePlan, source: CorePlan | None, payloads: Payloads, que
     pops = np.zeros(queue_depth, np.int64)
     lanes, groups = (source.lanes, source.groups) if source else (0, 0)
     for row, (start, stop) in enumerate(pairwise(offsets)):
-        _, ends[0, row], ends[1, row] = kernels.time_link(rows[row], fan_out, lanes, groups, queue_depth, pops, found[start:stop])
+        _, ends[0, row], ends[1, row] = kernels.time_link(rows[row], fan_out, lanes, groups, queue_depth, LINK, pops, found[start:stop])
     pixel, channel = np.divmod(found[:, 0].astype(np.int64), channels)
     row_of = np.repeat(np.arange(len(rows)), counts)
     y, x = np.divmod(pixel, plan.source_shape[2])
@@ -76,9 +77,10 @@ def time_source(plan: CorePlan, source: CorePlan | None, payloads: Payloads, que
 
 def score_cycles(plan: CorePlan) -> Int:
     """Return the cycle in which a readout sends each class's score to a host that is always ready, [classes]."""
-    cycles: list[int] = []
+    sent: list[int] = []
     for word in range(plan.words):
-        lanes = min(plan.lanes, plan.shape[0] - word * plan.lanes)
-        first = max(word + 7, cycles[-1] + 1 if cycles else 0) + 2
-        cycles += range(first, first + lanes)
-    return np.array(cycles, np.int64)
+        classes = plan.neurons(word)[0]
+        fetched = max(cycles.leaves(word) + cycles.QUEUED, sent[-1] + 1 if sent else 0)
+        first = fetched + cycles.FETCH
+        sent += range(first, first + classes.stop - classes.start)
+    return np.array(sent, np.int64)

@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.cycles import leaves
 from spikefold.data.errors import SpikefoldError
 from spikefold.data.shown import shown
 from spikefold.hw.emit.stimulus import Stimulus, stimulus
 from spikefold.hw.emit.testbench import cocotb_bench
 from spikefold.hw.gateware.interface import TOP, Interface
 from spikefold.hw.gateware.layer import LayerConfig
-from spikefold.hw.gateware.update import swept_cycle
 from spikefold.network.network import Network
 from spikefold.network.reference import check_events
 from spikefold.network.trace import Difference, Timing, Trace, idle_steps
@@ -220,8 +220,8 @@ def read_trace(log: str, interface: Interface, played: Stimulus, timesteps: int,
             word, cycle = number(fields[2]), int(fields[1]) - (begins[-1] if begins else 0)
             if worked is None or word != next_word[d] or word >= plans[d].words:
                 faults.append(fault("word updated", None, len(begins) - 1, plans[d].name, (), next_word[d], word))
-            elif cycle != swept_cycle(word):
-                faults.append(fault("cycle of an update", None, len(begins) - 1, plans[d].name, (word,), swept_cycle(word), cycle))
+            elif cycle != leaves(word):
+                faults.append(fault("cycle of an update", None, len(begins) - 1, plans[d].name, (word,), leaves(word), cycle))
             next_word[d] += 1
             if worked is not None and 0 <= word < plans[d].words:
                 store_word(interface.layers[d], word, fields[3:], spikes[d][worked], potentials[d][worked])
@@ -293,11 +293,8 @@ def sign_extended(value: int, bits: int) -> int:
 def store_word(layer: LayerConfig, word: int, fields: list[str], spikes: npt.NDArray[np.bool_], potentials: npt.NDArray[np.int64]) -> None:
     """Put one updated word into the arrays [C, H, W] of its timestep; an X stays NEVER_SEEN."""
     fired, packed = (number(text) for text in fields)
-    pixel, group = divmod(word, layer.plan.groups)
-    y, x = divmod(pixel, layer.plan.shape[2])
-    bits = layer.population.potential_bits
-    for lane in range(min(layer.lanes, layer.plan.shape[0] - group * layer.lanes)):
-        place = (group * layer.lanes + lane, y, x)
-        spikes[place] = fired != NEVER_SEEN and bool(fired >> lane & 1)
-        if packed != NEVER_SEEN and fired != NEVER_SEEN:
-            potentials[place] = sign_extended(packed >> (lane * bits) & ((1 << bits) - 1), bits)
+    bits, neurons = layer.population.potential_bits, layer.plan.neurons(word)
+    lanes = range(len(spikes[neurons]))
+    spikes[neurons] = [fired != NEVER_SEEN and bool(fired >> lane & 1) for lane in lanes]
+    if packed != NEVER_SEEN and fired != NEVER_SEEN:
+        potentials[neurons] = [sign_extended(packed >> (lane * bits) & ((1 << bits) - 1), bits) for lane in lanes]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 import spikefold
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.cycles import leaves
 from spikefold.data.errors import ChipError, SpikefoldError
 from spikefold.data.files import write_text
 from spikefold.hw.emit.coverage import touched, untouched
@@ -24,7 +25,6 @@ from spikefold.hw.gateware.chip import SpikingChip
 from spikefold.hw.gateware.core import Core
 from spikefold.hw.gateware.interface import TOP, Interface
 from spikefold.hw.gateware.layer import LayerConfig
-from spikefold.hw.gateware.update import swept_cycle
 from spikefold.network.files.network_file import save
 from spikefold.network.network import Network
 from spikefold.network.trace import Trace
@@ -205,13 +205,10 @@ def update_lines(layer: LayerConfig, spikes: npt.NDArray[np.bool_], potentials: 
     bits, lanes = layer.population.potential_bits, layer.lanes
     lines = []
     for word in range(plan.words):
-        pixel, group = divmod(word, plan.groups)
-        y, x = divmod(pixel, plan.shape[2])
-        present = min(lanes, plan.shape[0] - group * lanes)
-        channel = slice(group * lanes, group * lanes + present)
-        fired = sum(int(s) << lane for lane, s in enumerate(spikes[channel, y, x]))
-        packed = sum((int(v) & ((1 << bits) - 1)) << (bits * lane) for lane, v in enumerate(potentials[channel, y, x]))
-        place = swept_cycle(word) << layer.word_bits | word
+        neurons = plan.neurons(word)
+        fired = sum(int(s) << lane for lane, s in enumerate(spikes[neurons]))
+        packed = sum((int(v) & ((1 << bits) - 1)) << (bits * lane) for lane, v in enumerate(potentials[neurons]))
+        place = leaves(word) << layer.word_bits | word
         lines.append(hexadecimal(((place << lanes | fired) << (bits * lanes)) | packed, 32 + layer.word_bits + lanes * (1 + bits)))
     return lines
 

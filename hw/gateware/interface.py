@@ -51,7 +51,7 @@ class Interface:
                 "_ram, and not be selfcheck or harness"
             )
         self.network, self.top = network, top
-        self.layers = [LayerConfig(network=network, plan=plan, chip=chip) for plan in place(network, chip)]
+        self.layers = [LayerConfig(network=network, plan=plan, chip=chip) for plan in place(network, chip).cores]
 
     @property
     def depth(self) -> int:

@@ -8,8 +8,8 @@ from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.core import CorePlan
 from spikefold.chip.parameters import NEURON_PARAMETERS, layer_parameters
-from spikefold.chip.placement import CorePlan
 from spikefold.hw.gateware.memory import Rom
 from spikefold.network.connection import Connection
 from spikefold.network.fields import address_bits

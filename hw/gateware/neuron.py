@@ -16,12 +16,11 @@ __all__ = ["NeuronStep"]
 
 
 class NeuronStep(wiring.Component):
-    """One lane. A neuron's ``current``, ``previous`` potential and parameters in cycle c give ``fired`` and ``potential`` in cycle c + 3.
+    """One lane.
 
+    A neuron's ``current``, ``previous`` potential and parameters in cycle c give ``fired`` and ``potential`` in cycle ``c + NEURON_STEP``.
     Parameters that are constant in this layer, or that it does not use, have no port.
     """
-
-    LATENCY = 3
 
     def __init__(self, layer: LayerConfig) -> None:
         self.layer = layer

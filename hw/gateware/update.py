@@ -6,13 +6,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikefold.chip.cycles import NEURON_STEP, UPDATE
 from spikefold.hw.gateware.emitter import scores_layout, spikes_layout
 from spikefold.hw.gateware.layer import LayerConfig
 from spikefold.hw.gateware.memory import Ram
 from spikefold.hw.gateware.neuron import NeuronStep
 from spikefold.network.fields import address_bits
 
-__all__ = ["UpdateEngine", "swept_cycle", "swept_layout"]
+__all__ = ["UpdateEngine", "swept_layout"]
 
 
 def swept_layout(layer: LayerConfig) -> data.StructLayout:
@@ -20,21 +21,14 @@ def swept_layout(layer: LayerConfig) -> data.StructLayout:
     return data.StructLayout({"word": unsigned(layer.word_bits), "fired": layer.lanes, "potential": layer.lanes_of(layer.potential_shape)})
 
 
-def swept_cycle(word: int) -> int:
-    """Return the cycle of its step in which a word leaves the update."""
-    return 1 + word + UpdateEngine.LATENCY
-
-
 class UpdateEngine(wiring.Component):
     """Members: ``start`` (pulse) with ``first`` (this timestep is the inference's first), the port to the bank of currents being used, ``swept``
     (every word, for tracing), ``words`` (for the emitter, which has room for all: those with a spike, or in the last layer those of the final
     timestep) and ``quiet``.
 
-    Word ``w`` is read in cycle ``1 + w`` after the start and leaves five cycles later: a cycle for the memories, one for the registers behind them,
-    and the neuron step.
+    Word ``w`` is read in cycle ``FIRST + w`` after the start and leaves ``UPDATE`` cycles later: a cycle for the memories, one for the registers
+    behind them, and the neuron step.
     """  # noqa: D205
-
-    LATENCY = 2 + NeuronStep.LATENCY
 
     def __init__(self, layer: LayerConfig) -> None:
         self.layer = layer
@@ -90,7 +84,7 @@ class UpdateEngine(wiring.Component):
         m.d.sync += [current.eq(self.read_data), previous.eq(potentials.read_data)]
 
         # Which stages hold a word: memories, registers, the three of the neuron step.
-        stages = Signal(self.LATENCY)
+        stages = Signal(UPDATE)
         m.d.sync += stages.eq((stages << 1) | running)
         m.d.sync += [self.clear.eq(running), self.clear_address.eq(word)]
         m.d.comb += self.quiet.eq(~running & (stages == 0))
@@ -154,11 +148,11 @@ class UpdateEngine(wiring.Component):
             decoded = Signal(shape, name="count")
             m.d.comb += [counts.read_address.eq(word), counts.write.eq(self.swept.valid)]
             m.d.comb += [counts.write_address.eq(out.word), counts.write_data.eq(decoded)]
-            count = self.delayed(m, counts.read_data, 1 + NeuronStep.LATENCY, "counted")
+            count = self.delayed(m, counts.read_data, 1 + NEURON_STEP, "counted")
             for lane in range(layer.lanes):
                 m.d.comb += decoded[lane].eq(Mux(first, 0, count[lane]) + out.fired[lane])
         for lane in range(layer.lanes):
-            offset = self.delayed(m, layer.schedule.value("offset", lane, registered), NeuronStep.LATENCY, f"offset_{lane}")
+            offset = self.delayed(m, layer.schedule.value("offset", lane, registered), NEURON_STEP, f"offset_{lane}")
             m.d.comb += self.words.payload.score[lane].eq(decoded[lane] + offset)
 
     @staticmethod

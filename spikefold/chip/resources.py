@@ -6,15 +6,12 @@ of more memories: a network for an ECP5-85F takes 120 block RAMs after place and
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.core import CorePlan
 from spikefold.chip.parameters import layer_parameters
 from spikefold.network.fields import SPIKE_PAYLOAD_BITS, address_bits
 from spikefold.network.network import Network
-
-if TYPE_CHECKING:
-    from spikefold.chip.placement import CorePlan
 
 __all__ = ["Memory", "block_rams", "core_memories", "multipliers"]
 
@@ -34,7 +31,7 @@ class Memory:
     writable: bool
 
 
-def core_memories(network: Network, plan: "CorePlan", chip: ChipConfig) -> tuple[Memory, ...]:
+def core_memories(network: Network, plan: CorePlan, chip: ChipConfig) -> tuple[Memory, ...]:
     """Return the memories of one core."""
     index, lanes = plan.index, plan.lanes
     connection, population = network.connections[index], network.populations[index]
@@ -81,7 +78,7 @@ def block_rams(memory: Memory, chip: ChipConfig) -> int:
     return best
 
 
-def multipliers(network: Network, plan: "CorePlan", chip: ChipConfig) -> int:
+def multipliers(network: Network, plan: CorePlan, chip: ChipConfig) -> int:
     """Return the multipliers of a core, estimated: a lane's gain, its leak, and graded payloads, each as wide as its operands."""
     connection, population = network.connections[plan.index], network.populations[plan.index]
     parameters = layer_parameters(network, plan.index, chip.gain_terms)

@@ -202,7 +202,7 @@ def add_cores(report: Report, path: Path, chip_path: Path) -> None:
 
     network, chip = network_file.load(path), read_chip(chip_path)
     cores: list[dict[str, Any]] = []
-    for plan in place(network, chip):
+    for plan in place(network, chip).cores:
         memories = core_memories(network, plan, chip)
         cores.append(
             {

@@ -7,7 +7,8 @@ import pytest
 
 from spikefold.chip import placement
 from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import CorePlan, place, plan_connection
+from spikefold.chip.core import CorePlan, plan_connection
+from spikefold.chip.placement import place
 from spikefold.data.errors import ChipError
 from spikefold.network.network import Network
 from tests import oracle
@@ -61,7 +62,7 @@ def test_tables_reach_what_the_definition_reaches_on_random_networks():
 
 
 def test_one_core_a_layer_in_order():
-    plans = place(NETWORK, ChipConfig(lanes=4))
+    plans = place(NETWORK, ChipConfig(lanes=4)).cores
     assert [(p.index, p.name, p.shape) for p in plans] == [(0, "conv", (2, 3, 3)), (1, "out", (2, 1, 1))]
     assert [p.words for p in plans] == [9, 1]
     assert plans[0].weights.shape == (9, 4)

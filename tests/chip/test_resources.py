@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from spikefold.chip.config import ChipConfig, load_chip
-from spikefold.chip.placement import place, plan_connection
+from spikefold.chip.core import plan_connection
+from spikefold.chip.placement import place
 from spikefold.chip.resources import Memory, block_rams, multipliers
 from spikefold.data.errors import ChipError
 from spikefold.quantize.float_file import load_float

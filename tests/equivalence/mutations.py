@@ -151,7 +151,8 @@ REFERENCE = (
 )  # fmt: skip
 
 TIMING = "sim/timing.py"
-PLACEMENT = "chip/placement.py"
+CYCLES = "chip/cycles.py"
+CORE_PLAN = "chip/core.py"
 
 KERNEL = (
     kernel("kernel-drive-floors", "LIF.1", "gain + ((1 << shift) >> 1)) >> shift", "gain) >> shift",
@@ -198,34 +199,42 @@ KERNEL = (
     kernel("kernel-channel-step", "order", "channel * steps[4]", "channel * steps[3]", "channels share weights"),
     kernel("kernel-lanes", "lane", "groups * lanes, *tensor.shape[1:]), np.int8)", "groups * lanes, *tensor.shape[1:]), np.int8) + 1",
            "spare lanes are not 0",
-           file=PLACEMENT, equivalent="spare lanes add to currents that no neuron reads"),
+           file=CORE_PLAN, equivalent="spare lanes add to currents that no neuron reads"),
     kernel("kernel-lane-order", "lane", "transpose(2, 3, 4, 0, 1).reshape(-1, lanes)", "transpose(2, 3, 4, 0, 1)[..., ::-1].reshape(-1, lanes)",
            "lanes are mirrored",
-           file=PLACEMENT),
+           file=CORE_PLAN),
     kernel("kernel-padding", "padding", "last = min(out - 1, (at + padding) // stride)", "last = min(out - 1, at // stride)",
            "outputs that only padding reaches are lost",
-           file=PLACEMENT),
+           file=CORE_PLAN),
     kernel("kernel-stride", "stride", "row_weight_step=stride * row_weight,", "row_weight_step=row_weight,",
-           "rows of weights ignore the stride", file=PLACEMENT),
-    kernel("kernel-pool-edge", "pool", "if at >= source // pool:", "if at > source // pool:", "the odd edge reaches the neurons", file=PLACEMENT),
-    kernel("timing-arrival", "timing", "offered = max(word + 7, sent + 1) + 2", "offered = max(word + 6, sent + 1) + 2",
+           "rows of weights ignore the stride", file=CORE_PLAN),
+    kernel("kernel-pool-edge", "pool", "if at >= source // pool:", "if at > source // pool:", "the odd edge reaches the neurons", file=CORE_PLAN),
+    kernel("timing-arrival", "timing", "offered = max(word + timing.fetchable, sent + 1) + timing.fetch",
+           "offered = max(word + timing.fetchable - 1, sent + 1) + timing.fetch",
            "a word of spikes is there a cycle early",
            check="rtl"),
     kernel("timing-word", "timing", "if word != word_before:", "if word > word_before + 1:", "following words take no fetch", check="rtl"),
-    kernel("timing-full", "timing", "offered = max(offered, pops[events % depth] + 1)", "offered = max(offered, pops[events % depth])",
+    kernel("timing-full", "timing", "offered = max(offered, pops[events % depth] + timing.queued)", "offered = max(offered, pops[events % depth])",
            "a place in the queue is free at once", check="rtl"),
-    kernel("timing-walk", "timing", "walking = popped + 3 + fan_out[pixel]", "walking = popped + 2 + fan_out[pixel]",
+    kernel("timing-walk", "timing", "walking = popped + timing.setup + fan_out[pixel]",
+           "walking = popped + timing.setup - 1 + fan_out[pixel]",
            "events follow each other a cycle early", check="rtl"),
-    kernel("timing-pop", "timing", "popped = max(sent + 1, walking)", "popped = max(sent, walking)", "an event passes the queue in no time",
-           check="rtl"),
+    kernel("timing-pop", "timing", "popped = max(sent + timing.queued, walking)", "popped = max(sent, walking)",
+           "an event passes the queue in no time", check="rtl"),
     kernel("timing-tick", "timing", "        sent += 1\n        if events >= depth:", "        sent += 2\n        if events >= depth:",
            "the tick takes two beats", check="rtl"),
-    kernel("timing-update", "timing", "plan.words + 6)", "plan.words + 5)", "an update ends a cycle early", file=TIMING, check="rtl"),
-    kernel("timing-barrier", "timing", "quiet.max(1) + 1) + 1", "quiet.max(1)) + 1", "the barrier sees a quiet chip at once", file=TIMING,
+    kernel("timing-update", "timing", "cycles.leaves(plan.words))", "cycles.leaves(plan.words - 1))",
+           "an update ends a cycle early", file=TIMING, check="rtl"),
+    kernel("timing-barrier", "timing", "quiet.max(1) + cycles.QUIET_SEEN)", "quiet.max(1))", "the barrier sees a quiet chip at once", file=TIMING,
            check="rtl"),
     kernel("timing-start", "timing", "(starts + d).reshape(-1)", "starts.reshape(-1)",
            "events arrive in the step that they were sent in, at any depth",
            file=TIMING, check="rtl"),
+    kernel("cycles-first", "timing", "FIRST = 1", "FIRST = 2", "a step begins a cycle late", file=CYCLES, check="rtl"),
+    kernel("cycles-fetch", "timing", "FETCH = 2", "FETCH = 3", "a word is fetched a cycle late", file=CYCLES, check="rtl"),
+    kernel("cycles-setup", "timing", "SETUP = 3", "SETUP = 4", "an event's walk begins a cycle late", file=CYCLES, check="rtl"),
+    kernel("cycles-write-back", "timing", "WRITE_BACK = 3", "WRITE_BACK = 2", "the last sum is there a cycle early", file=CYCLES, check="rtl"),
+    kernel("cycles-start", "timing", "START = 1", "START = 2", "a step takes a cycle more", file=CYCLES, check="rtl"),
 )  # fmt: skip
 
 UPDATE = "hw/gateware/update.py"

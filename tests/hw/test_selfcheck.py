@@ -62,7 +62,7 @@ def test_a_neuron_that_shifts_has_no_multiplier() -> None:
     )
     found = {}
     for chip in (case.chip, replace(case.chip, gain_terms=0)):
-        steps = [NeuronStep(LayerConfig(network=network, plan=plan, chip=chip)) for plan in place(network, chip)]
+        steps = [NeuronStep(LayerConfig(network=network, plan=plan, chip=chip)) for plan in place(network, chip).cores]
         found[chip.gain_terms] = sum(" * " in verilog.convert(step) for step in steps)
     assert found == {2: 0, 0: sum(not connection.unit_gain for connection in network.connections)}
 

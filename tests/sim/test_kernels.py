@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from spikefold.chip.placement import axis_table
+from spikefold.chip.core import axis_table
 from spikefold.sim import kernels
 from spikefold.sim.engine import Chip
+from spikefold.sim.timing import LINK
 from tests.cases import CASES
 
 LANES = 4
@@ -124,7 +125,7 @@ class TestTimeLink:
     def test_a_host_into_a_queue_of_one(self):
         """Three events of two words each: the queue holds one, so each waits until the one before was popped."""
         arrivals, pops = np.zeros((3, 2), np.int32), np.zeros(1, np.int64)
-        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), 0, 0, 1, pops, arrivals)
+        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), 0, 0, 1, LINK, pops, arrivals)
         # Taken in 1, popped in 2, walks 2 + 3 + 2; the next is taken in 3 and popped when that walk ends, in 7, the third in 8 and 12.
         assert arrivals.tolist() == [[0, 1], [1, 3], [2, 8]]
         # The tick follows the last pop; the last word is written in 12 + 3 + 2 + 3.
@@ -133,18 +134,18 @@ class TestTimeLink:
     def test_a_core_sends_word_by_word(self):
         """Two lanes: channels 0 and 1 are a word, channel 2 the next, fetched in two cycles once the update has it."""
         arrivals, pops = np.zeros((3, 2), np.int32), np.zeros(16, np.int64)
-        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), 2, 2, 16, pops, arrivals)
+        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), 2, 2, 16, LINK, pops, arrivals)
         assert arrivals.tolist() == [[0, 9], [1, 10], [2, 13]]
         assert ends == (3, 14, 28)
 
     def test_an_event_that_reaches_nothing_is_popped_all_the_same(self):
         arrivals, pops = np.zeros((1, 2), np.int32), np.zeros(1, np.int64)
-        assert kernels.time_link(np.ones((1, 1), np.int8), np.array([0]), 0, 0, 1, pops, arrivals) == (1, 4, 5)
+        assert kernels.time_link(np.ones((1, 1), np.int8), np.array([0]), 0, 0, 1, LINK, pops, arrivals) == (1, 4, 5)
 
     def test_no_events(self):
         arrivals, pops = np.zeros((0, 2), np.int32), np.zeros(1, np.int64)
-        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), 0, 0, 1, pops, arrivals) == (0, 2, 0)
-        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), 4, 1, 1, pops, arrivals) == (0, 1, 0)
+        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), 0, 0, 1, LINK, pops, arrivals) == (0, 2, 0)
+        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), 4, 1, 1, LINK, pops, arrivals) == (0, 1, 0)
 
 
 def digest() -> str:
