@@ -8,9 +8,9 @@ from typing import Any
 
 from spikefold.data.files import EVALUATION, FINAL_EVALUATION, MODEL, RECIPE, SUMMARY, WEIGHTS
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.runs.evaluation import evaluate
 from spikefold.train.recipes.notation import print_architecture
 from spikefold.train.recipes.recipe import Recipe, load_recipe
+from spikefold.train.runs.evaluation import evaluate
 
 __all__ = ["compare"]
 

@@ -13,17 +13,17 @@ import torch
 from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import Dataset
 from spikefold.data.files import EVALUATION, FINAL_EVALUATION, write_text
-from spikefold.train.methods import losses
-from spikefold.train.modules.early_exit import EXIT_THRESHOLD, exit_step, mean_gammas
 from spikefold.train.errors import TrainError
+from spikefold.train.methods import losses
+from spikefold.train.methods.training import inputs, repeatable, split
+from spikefold.train.modules.early_exit import EXIT_THRESHOLD, exit_step, mean_gammas
 from spikefold.train.modules.layers import Conv2d, Synapses
-from spikefold.train.runs.measures import Measures, measure
 from spikefold.train.modules.network import SpikingNetwork
 from spikefold.train.modules.neurons import hold
 from spikefold.train.modules.norm import BNTT
+from spikefold.train.runs.measures import Measures, measure
 from spikefold.train.runs.run import enough_memory, load_data
 from spikefold.train.runs.store import load_run
-from spikefold.train.methods.training import inputs, repeatable, split
 
 __all__ = ["EarlyExit", "Evaluation", "evaluate", "evaluate_network", "keep_evaluation"]
 

@@ -32,18 +32,18 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from spikefold.train.recipes.architectures import Parameters
-from spikefold.train.runs.energy import ENERGY_TABLES, EnergyEstimate, EnergyTable
 from spikefold.train.errors import TrainError
 from spikefold.train.modules.layers import AveragePool, Conv2d, Synapses
 from spikefold.train.modules.network import SpikingNetwork
 from spikefold.train.modules.neurons import LIF
 from spikefold.train.modules.norm import CurrentNorm
 from spikefold.train.modules.psp_norm import PSPNorm
-from spikefold.train.recipes.recipe import default_name
 from spikefold.train.modules.srm import PSP, SRM
 from spikefold.train.modules.stdp_features import StdpFeatures
 from spikefold.train.modules.stochmax import Stochmax, StochmaxOutput
+from spikefold.train.recipes.architectures import Parameters
+from spikefold.train.recipes.recipe import default_name
+from spikefold.train.runs.energy import ENERGY_TABLES, EnergyEstimate, EnergyTable
 
 __all__ = ["LayerMeasure", "Measures", "NeuronMeasure", "measure"]
 

@@ -20,13 +20,13 @@ from spikefold.data.errors import SpikefoldError
 from spikefold.data.files import MODEL, RECIPE, SUMMARY, WEIGHTS, check_replaceable, write_text
 from spikefold.data.toml import read_toml_text
 from spikefold.train.errors import RecipeError, TrainError
-from spikefold.train.modules.layers import Synapses
 from spikefold.train.methods.methods import Start, check_start, device_of, learn
+from spikefold.train.methods.training import Epoch, FitResult, Progress, repeatable
+from spikefold.train.modules.layers import Synapses
 from spikefold.train.modules.network import SpikingNetwork, build_network
 from spikefold.train.processes import Processes, process_group
 from spikefold.train.recipes.recipe import Recipe, load_recipe
 from spikefold.train.runs.store import load_run, save_network
-from spikefold.train.methods.training import Epoch, FitResult, Progress, repeatable
 
 __all__ = ["CHECKPOINT", "LOG", "TrainResult", "load_data", "train"]
 
