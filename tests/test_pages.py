@@ -17,7 +17,11 @@ CLONE = (".ci", "Makefile", "benchmarks", "constraints.txt", "examples", "pyproj
 """What the commands of the pages find in a clone."""
 BUILD = "the README of a build"
 QUICK = "sed 's/^epochs = .*/epochs = 2/' examples/recipes/digits.toml > quick.toml"
+INSTALL = "pip install -c constraints.txt '.[all]'"
 SHORT = {
+    # All of it but the copying, without an index: tests/test_package.py installs a wheel and runs its demo.
+    INSTALL: (f"pip install --dry-run --no-index --no-build-isolation -c constraints.txt '{ROOT}[all]'",),
+    "spikefold demo --out demo-out": ("spikefold demo --run examples/models/digits --out demo-out --rtl-samples 1",),
     "make demo": ("make -n demo",),
     "make test": ("make -n test",),
     "spikefold train digits --out runs/digits": (QUICK, "spikefold train quick.toml --out runs/digits"),
@@ -53,6 +57,7 @@ SHORT = {
 """Commands that take long, and what the tests run in their place."""
 NEVER = {
     # They install everything anew, and start the tests again.
+    INSTALL,
     "make demo",
     "make test",
     # Hours.
