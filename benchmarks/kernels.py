@@ -1,15 +1,11 @@
 """Two loops to measure: the simulator's fan-out alone, and additions of int8 weights to int32 currents with nothing else to do."""
 
 import numpy as np
-import numpy.typing as npt
 
+from spikefold.sim.arguments import I8, I32, FanOut
 from spikefold.sim.kernels import accumulate, kernel
 
 __all__ = ["add_rows", "walk_layer"]
-
-I8 = npt.NDArray[np.int8]
-I32 = npt.NDArray[np.int32]
-I64 = npt.NDArray[np.int64]
 
 
 @kernel
@@ -22,9 +18,9 @@ def add_rows(weights: I8, current: I32, repeats: int) -> None:
 
 
 @kernel
-def walk_layer(payloads: I8, width: int, rows: I64, columns: I64, steps: I64, weights: I8, run: int, current: I32) -> int:
+def walk_layer(payloads: I8, fan_out: FanOut, current: I32) -> int:
     """Walk the fan-out of every timestep of ``payloads`` [timesteps, pixels, channels]; return the runs walked. Writes ``current``."""
     walked = 0
     for t in range(payloads.shape[0]):
-        walked += accumulate(payloads[t], width, rows, columns, steps, weights, run, current)
+        walked += accumulate(payloads[t], fan_out, current)
     return walked

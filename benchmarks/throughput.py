@@ -31,7 +31,7 @@ from spikefold.data.files import write_text
 from spikefold.data.shown import percent
 from spikefold.network.trace import Trace
 from spikefold.sim.engine import Chip
-from spikefold.sim.layers import channels_last
+from spikefold.sim.layers import channels_last, fan_out_of
 
 SEED = 0
 TIMESTEPS = 16
@@ -76,12 +76,9 @@ def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[Any]
 
 def fan_out(plan: CorePlan, source: npt.NDArray[Any]) -> Callable[[], int]:
     """Return a run of the simulator's ``accumulate`` alone, over one layer's events [N, T, C, H, W]: what the roofline bounds."""
-    payloads, run = channels_last(source.astype(np.int8)), plan.groups * plan.lanes
-    scale = (plan.lanes, plan.lanes, 1)
-    steps = np.array([plan.row_step, plan.column_step, plan.row_weight_step, plan.column_weight_step, plan.channel_step]) * plan.lanes
-    current = np.zeros(plan.shape[1] * plan.shape[2] * run, np.int32)
-    arguments = (plan.source_shape[2], plan.rows * scale, plan.columns * scale, steps, plan.weights.reshape(-1), run, current)
-    return partial(walk_layer, payloads.reshape(-1, *payloads.shape[2:]), *arguments)
+    payloads, walked = channels_last(source.astype(np.int8)), fan_out_of(plan)
+    current = np.zeros(plan.shape[1] * plan.shape[2] * walked.run, np.int32)
+    return partial(walk_layer, payloads.reshape(-1, *payloads.shape[2:]), walked, current)
 
 
 def check(name: str, trace: Trace, result: Result) -> None:

@@ -5,11 +5,12 @@ the channels padded to whole words of ``lanes``. Kernels allocate nothing and re
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-import numpy.typing as npt
+
+from spikefold.sim.arguments import I8, I32, I64, Done, FanOut, Gain, Kicks, LinkTiming, Neuron, Scale, Schedules, Scratch
 
 __all__ = [
     "LinkTiming",
@@ -26,24 +27,7 @@ __all__ = [
 ]
 
 
-class LinkTiming(NamedTuple):
-    """The latencies of a link, in cycles, as :mod:`spikefold.chip.cycles` has them.
-
-    ``first`` is the cycle of the host's first beat, and ``fetchable`` that from which a core's first word can be fetched.
-    """
-
-    first: int
-    queued: int
-    fetchable: int
-    fetch: int
-    setup: int
-    write_back: int
-
-
 Function = TypeVar("Function", bound=Callable[..., Any])
-I8 = npt.NDArray[np.int8]
-I32 = npt.NDArray[np.int32]
-I64 = npt.NDArray[np.int64]
 
 
 def kernel(function: Function) -> Function:
@@ -52,12 +36,12 @@ def kernel(function: Function) -> Function:
 
 
 @kernel
-def accumulate(payloads: I8, width: int, rows: I64, columns: I64, steps: I64, weights: I8, run: int, current: I32) -> int:
-    """Walk the fan-out of every event in ``payloads`` [pixels, channels] and add its weights to ``current``; return the runs walked.
+def accumulate(payloads: I8, fan_out: FanOut, current: I32) -> int:
+    """Walk the fan-out of every event in ``payloads`` [pixels, channels] and add its weights; return the runs walked.
 
-    ``steps`` is (row, column, row weight, column weight, channel) as in CorePlan, here in elements; ``run`` is the padded channels of a pixel.
     Writes ``current`` [pixels * run].
     """
+    width, rows, columns, steps, weights, run = fan_out
     walked = 0
     for pixel in range(payloads.shape[0]):
         y, x = pixel // width, pixel % width
@@ -86,10 +70,10 @@ def scaled(current: np.int64, gain: int, shift: int) -> int:
 
 @kernel
 def lif(
-    potential: int, drive: int, stateless: int, leak_kind: int, leak: int, leak_bits: int, reset: int, threshold: int, decrement: int, load: int,
-    saturate: int, low: int, high: int,
+    potential: int, drive: int, neuron: Neuron, leak: int, threshold: int, decrement: int, load: int
 ) -> tuple[int, bool, int]:  # fmt: skip
     """Advance one neuron a timestep; return the potential after the reset, whether it fired, and how often a clamp acted."""
+    stateless, leak_kind, leak_bits, reset, saturate, low, high = neuron
     if stateless:
         leaked = load  # [LINEAR]
     elif leak_kind == 0:
@@ -114,23 +98,20 @@ def lif(
 
 
 @kernel
-def update(
-    current: I32, run: int, gain: I64, shift: I64, leak_kind: int, leak: I64, leak_bits: int, reset: int,
-    threshold: I64, decrement: I64, load: I64, saturate: int, low: int, high: int, potential: I64, spikes: I8,
-) -> int:  # fmt: skip
+def update(current: I32, run: int, gain: Gain, neuron: Neuron, schedules: Schedules, potential: I64, spikes: I8) -> int:
     """Advance every neuron one timestep; return how often a clamp acted.
 
-    Schedules are this timestep's, [channels]. ``leak_kind`` is 0 none, 1 shift, 2 multiply, with ``leak_bits`` its shift or fraction bits; ``reset``
-    is 0 none, 1 soft, 2 hard. Writes ``potential`` and ``spikes`` [pixels, channels] and clears ``current`` [pixels * run].
+    Gains and schedules are this timestep's, [channels]. Writes ``potential`` and ``spikes`` [pixels, channels] and clears
+    ``current`` [pixels * run].
     """
+    gains, shifts = gain
+    leak, threshold, decrement, load = schedules
     clamped = 0
     for pixel in range(potential.shape[0]):
         arrived = current[pixel * run : pixel * run + run]
         for c in range(potential.shape[1]):
-            drive = scaled(np.int64(arrived[c]), gain[c], shift[c])
-            after, fired, clamps = lif(
-                potential[pixel, c], drive, 0, leak_kind, leak[c], leak_bits, reset, threshold[c], decrement[c], load[c], saturate, low, high
-            )
+            drive = scaled(np.int64(arrived[c]), gains[c], shifts[c])
+            after, fired, clamps = lif(potential[pixel, c], drive, neuron, leak[c], threshold[c], decrement[c], load[c])
             clamped += clamps
             potential[pixel, c] = after
             spikes[pixel, c] = fired
@@ -140,47 +121,44 @@ def update(
 
 
 @kernel
-def add_drive(current: I32, run: int, gain: I64, shift: I64, drive: I64) -> None:
+def add_drive(current: I32, run: int, gain: Gain, drive: I64) -> None:
     """Add what one connection's current causes to ``drive`` [pixels, channels], which is written; clears ``current`` [pixels * run]."""
+    gains, shifts = gain
     for pixel in range(drive.shape[0]):
         for c in range(drive.shape[1]):
-            drive[pixel, c] += scaled(np.int64(current[pixel * run + c]), gain[c], shift[c])
+            drive[pixel, c] += scaled(np.int64(current[pixel * run + c]), gains[c], shifts[c])
         for c in range(run):
             current[pixel * run + c] = 0
 
 
 @kernel
-def add_payloads(payloads: I32, gain: I64, shift: I64, drive: I64) -> int:
+def add_payloads(payloads: I32, gain: Gain, drive: I64) -> int:
     """Add each of ``payloads`` to the drive of the neuron in its place, both [pixels, channels]; writes ``drive``, returns the events."""
+    gains, shifts = gain
     events = 0
     for pixel in range(drive.shape[0]):
         for c in range(drive.shape[1]):
             if payloads[pixel, c] != 0:
                 events += 1
-            drive[pixel, c] += scaled(np.int64(payloads[pixel, c]), gain[c], shift[c])
+            drive[pixel, c] += scaled(np.int64(payloads[pixel, c]), gains[c], shifts[c])
     return events
 
 
 @kernel
-def update_driven(
-    drive: I64, stateless: int, leak_kind: int, leak: I64, leak_bits: int, reset: int, threshold: I64, decrement: I64, load: I64,
-    saturate: int, low: int, high: int, potential: I64, payloads: I32,
-) -> int:  # fmt: skip
+def update_driven(drive: I64, neuron: Neuron, schedules: Schedules, potential: I64, payloads: I32) -> int:
     """Advance every neuron one timestep by its ``drive``; return how often a clamp acted.
 
     As :func:`update`, of which this is the form for several connections, and for neurons without a state, which send their potential. Writes
     ``potential`` and ``payloads`` [pixels, channels] and clears ``drive``.
     """
+    leak, threshold, decrement, load = schedules
     clamped = 0
     for pixel in range(drive.shape[0]):
         for c in range(drive.shape[1]):
-            after, fired, clamps = lif(
-                potential[pixel, c], drive[pixel, c], stateless, leak_kind, leak[c], leak_bits, reset, threshold[c], decrement[c], load[c],
-                saturate, low, high,
-            )  # fmt: skip
+            after, fired, clamps = lif(potential[pixel, c], drive[pixel, c], neuron, leak[c], threshold[c], decrement[c], load[c])
             clamped += clamps
             potential[pixel, c] = after
-            payloads[pixel, c] = (after if stateless else 1) if fired else 0
+            payloads[pixel, c] = (after if neuron.stateless else 1) if fired else 0
             drive[pixel, c] = 0
     return clamped
 
@@ -203,11 +181,12 @@ def root(value: int) -> int:
 
 
 @kernel
-def psp_root(payloads: I32, width: int, pool: int, payload_shift: int, decay: int, about_mean: int, floor: int, states: I64) -> int:
+def psp_root(payloads: I32, width: int, pool: int, scale: Scale, states: I64) -> int:
     """Return what the thresholds of one sample are multiplied by, from the ``payloads`` [timesteps, pixels, channels] of its source.
 
     ``states`` [2, rows, columns, channels] of the pooled source, rise and psp, is scratch.
     """
+    payload_shift, decay, about_mean, floor = scale
     states[:] = 0
     total = squares = 0
     timesteps, channels = payloads.shape[0], payloads.shape[2]
@@ -239,14 +218,15 @@ def scale_row(values: I64, sample_root: int, shift: int, scaled_values: I64) -> 
 
 
 @kernel
-def update_srm(
-    drive: I64, threshold: I64, decrement: I64, saturate: int, low: int, high: int, decays: I64, states: I64, potential: I64, payloads: I32
-) -> int:
+def update_srm(drive: I64, neuron: Neuron, kicks: Kicks, decays: I64, states: I64, potential: I64, payloads: I32) -> int:
     """Advance every spike response neuron one timestep; return how often a clamp acted.
 
-    ``states`` is [3 or 4, pixels, channels]: rise, psp, refractory response and, for an alpha kernel, its rise; ``decays`` theirs. Writes
-    ``states``, ``potential`` and ``payloads`` [pixels, channels] and clears ``drive``.
+    Of ``neuron``, the clamp is read. ``states`` is [3 or 4, pixels, channels]: rise, psp, refractory response and, for an
+    alpha kernel, its rise; ``decays`` theirs. Writes ``states``, ``potential`` and ``payloads`` [pixels, channels] and clears
+    ``drive``.
     """
+    threshold, decrement = kicks
+    saturate, low, high = neuron.saturate, neuron.low, neuron.high
     clamped = 0
     for pixel in range(drive.shape[0]):
         for c in range(drive.shape[1]):
@@ -271,25 +251,25 @@ def update_srm(
 
 @kernel
 def run_layer(
-    payloads: I8, width: int, rows: I64, columns: I64, steps: I64, weights: I8, run: int, current: I32,
-    gain: I64, shift: I64, leak_kind: int, leak: I64, leak_bits: int, reset: int, threshold: I64, decrement: I64, load: I64,
-    initial: I64, saturate: int, low: int, high: int, potential: I64, spikes: I8, kept: I64, walked: I64,
+    payloads: I8, fan_out: FanOut, gain: Gain, neuron: Neuron, schedules: Schedules, initial: I64, scratch: Scratch, done: Done
 ) -> int:  # fmt: skip
     """Run one layer over ``payloads`` [samples, timesteps, pixels, channels]; return the clamps.
 
-    Schedules are [timesteps, channels]. Writes ``spikes`` (like ``payloads``, of this layer), ``kept`` (the potentials, or empty) and
-    ``walked`` [samples]; ``current`` (zeros on entry and exit) and ``potential`` are scratch.
+    Gains and schedules are [timesteps, channels], ``initial`` [channels]. Writes ``done`` and ``scratch``, whose currents
+    are 0 on entry and exit.
     """
+    gains, shifts = gain
+    leak, threshold, decrement, load = schedules
+    current, potential = scratch
+    spikes, kept, walked = done
     clamped = 0
     for n in range(payloads.shape[0]):
         potential[:, :] = initial
         walked[n] = 0
         for t in range(payloads.shape[1]):
-            walked[n] += accumulate(payloads[n, t], width, rows, columns, steps, weights, run, current)
-            clamped += update(
-                current, run, gain[t], shift[t], leak_kind, leak[t], leak_bits, reset,
-                threshold[t], decrement[t], load[t], saturate, low, high, potential, spikes[n, t],
-            )  # fmt: skip
+            walked[n] += accumulate(payloads[n, t], fan_out, current)
+            now = Schedules(leak[t], threshold[t], decrement[t], load[t])
+            clamped += update(current, fan_out.run, Gain(gains[t], shifts[t]), neuron, now, potential, spikes[n, t])
             if kept.size:
                 kept[n, t] = potential
     return clamped

@@ -17,7 +17,7 @@ from spikefold.network.network import Network
 from spikefold.network.population import Population, PspScale
 from spikefold.network.schedule import Schedule
 from spikefold.sim import kernels
-from spikefold.sim.arguments import for_kernel
+from spikefold.sim.arguments import Done, FanOut, Gain, Kicks, Neuron, Scale, Schedules, Scratch, for_kernel
 
 __all__ = ["LayerRun", "Payloads", "Progress", "channels_first", "channels_last", "run_driven", "run_on_core"]
 
@@ -47,23 +47,35 @@ def spread(schedule: Schedule, timesteps: int, channels: int) -> Int:
     return for_kernel(schedule.over(timesteps, channels), np.int64)
 
 
-def fan_out_of(plan: CorePlan) -> tuple[Any, ...]:
-    """Return what :func:`kernels.accumulate` takes of a plan, in elements."""
+def fan_out_of(plan: CorePlan) -> FanOut:
+    """Return a core's fan-out in elements."""
     lanes = plan.lanes
     steps = np.array([plan.row_step, plan.column_step, plan.row_weight_step, plan.column_weight_step, plan.channel_step]) * lanes
-    rows, columns = plan.rows * (lanes, lanes, 1), plan.columns * (lanes, lanes, 1)
-    return plan.source_shape[2], rows, columns, steps, for_kernel(plan.weights.reshape(-1), np.int8), plan.groups * lanes
+    return FanOut(
+        width=plan.source_shape[2], rows=plan.rows * (lanes, lanes, 1), columns=plan.columns * (lanes, lanes, 1), steps=steps,
+        weights=for_kernel(plan.weights.reshape(-1), np.int8), run=plan.groups * lanes,
+    )  # fmt: skip
 
 
-def neuron_of(population: Population, timesteps: int) -> tuple[Any, ...]:
-    """Return (leak kind, leak, leak bits, reset, threshold, decrement, load, saturate, low, high), the schedules [T, C]."""
-    channels = population.shape[0]
-    leak_bits = population.leak_shift if population.leak_kind == "shift" else population.leak_frac_bits
-    leak, threshold, decrement, load = (
-        spread(schedule, timesteps, channels) for schedule in (population.leak, population.threshold, population.decrement, population.load)
-    )
-    clamp = (int(population.saturate), *signed_range(population.potential_bits))
-    return LEAK_KINDS[population.leak_kind], leak, leak_bits, RESETS[population.reset], threshold, decrement, load, *clamp
+def gain_of(connection: Connection, timesteps: int, channels: int) -> Gain:
+    """Return a connection's gains, [timesteps, channels]."""
+    return Gain(gain=spread(connection.gain, timesteps, channels), shift=spread(connection.gain_shift, timesteps, channels))
+
+
+def neuron_of(population: Population) -> Neuron:
+    """Return what the neurons of a population are."""
+    low, high = signed_range(population.potential_bits)
+    return Neuron(
+        stateless=int(population.neuron == "linear"), leak_kind=LEAK_KINDS[population.leak_kind],
+        leak_bits=population.leak_shift if population.leak_kind == "shift" else population.leak_frac_bits, reset=RESETS[population.reset],
+        saturate=int(population.saturate), low=low, high=high,
+    )  # fmt: skip
+
+
+def schedules_of(population: Population, timesteps: int) -> Schedules:
+    """Return a population's parameters, [timesteps, channels]."""
+    values = (population.leak, population.threshold, population.decrement, population.load)
+    return Schedules(*(spread(schedule, timesteps, population.shape[0]) for schedule in values))
 
 
 def run_on_core(
@@ -73,20 +85,18 @@ def run_on_core(
     connection, population = network.connections[plan.index], network.populations[plan.index]
     payloads = for_kernel(sent[connection.source], np.int8)
     samples, timesteps = payloads.shape[:2]
-    channels, pixels, run = population.shape[0], population.shape[1] * population.shape[2], plan.groups * plan.lanes
+    channels, pixels = population.shape[0], population.shape[1] * population.shape[2]
     spikes = np.empty((samples, timesteps, pixels, channels), np.int8)
     kept = np.empty(spikes.shape if keep else (0, 0, 0, 0), np.int64)
     walked, clamps = np.empty(samples, np.int64), 0
-    current, potential = np.zeros(pixels * run, np.int32), np.empty((pixels, channels), np.int64)
-    gain, shift = (spread(schedule, timesteps, channels) for schedule in (connection.gain, connection.gain_shift))
-    leak_kind, leak, leak_bits, reset, threshold, decrement, load, *clamp = neuron_of(population, timesteps)
+    fan_out, gain = fan_out_of(plan), gain_of(connection, timesteps, channels)
+    neuron, schedules = neuron_of(population), schedules_of(population, timesteps)
     initial = for_kernel(np.broadcast_to(population.initial, channels), np.int64)
-    neuron = (gain, shift, leak_kind, leak, leak_bits, reset, threshold, decrement, load, initial, *clamp)
+    scratch = Scratch(current=np.zeros(pixels * fan_out.run, np.int32), potential=np.empty((pixels, channels), np.int64))
     for start in range(0, samples, BATCH):
         part = slice(start, min(samples, start + BATCH))
-        batch = kept[part] if keep else kept
-        arguments: list[Any] = [payloads[part], *fan_out_of(plan), current, *neuron, potential, spikes[part], batch, walked[part]]
-        clamps += int(kernels.run_layer(*arguments))
+        done = Done(spikes=spikes[part], kept=kept[part] if keep else kept, walked=walked[part])
+        clamps += int(kernels.run_layer(payloads[part], fan_out, gain, neuron, schedules, initial, scratch, done))
         if progress is not None:
             progress(part.stop)
     return LayerRun(fired=spikes, payloads=spikes, potentials=kept, clamps=clamps, sops=(walked * channels)[:, None])
@@ -96,31 +106,32 @@ class Driver:
     """One connection of a driven population, with the current that its events add up to."""
 
     def __init__(self, network: Network, connection: Connection, payloads: Payloads, channels: int, pixels: int) -> None:
-        timesteps = payloads.shape[1]
         self.channels = channels
-        self.gain, self.shift = (spread(schedule, timesteps, channels) for schedule in (connection.gain, connection.gain_shift))
-        self.fan_out: tuple[Any, ...] = ()
+        self.gain = gain_of(connection, payloads.shape[1], channels)
+        self.fan_out: FanOut | None = None
         # Graded payloads have 32 bits. Others are few bits wide and many: they stay as they are, but for an identity connection.
         self.payloads = for_kernel(payloads, np.int32 if connection.kind == "identity" else payloads.dtype.type)
         if connection.kind != "identity":
             self.fan_out = fan_out_of(plan_connection(network, connection, FAN_OUT_LANES))
-            self.current = np.zeros(pixels * self.fan_out[-1], np.int32)
+            self.current = np.zeros(pixels * self.fan_out.run, np.int32)
 
     def add(self, n: int, t: int, drive: Int) -> int:
         """Add what the events of a timestep drive to ``drive`` [pixels, channels]; return the synaptic operations."""
-        if not self.fan_out:
-            return int(kernels.add_payloads(self.payloads[n, t], self.gain[t], self.shift[t], drive))
-        arguments: list[Any] = [self.payloads[n, t], *self.fan_out, self.current]
-        walked = int(kernels.accumulate(*arguments))
-        kernels.add_drive(self.current, self.fan_out[-1], self.gain[t], self.shift[t], drive)
+        gain = Gain(gain=self.gain.gain[t], shift=self.gain.shift[t])
+        if self.fan_out is None:
+            return int(kernels.add_payloads(self.payloads[n, t], gain, drive))
+        walked = int(kernels.accumulate(self.payloads[n, t], self.fan_out, self.current))
+        kernels.add_drive(self.current, self.fan_out.run, gain, drive)
         return walked * self.channels
 
     def root(self, network: Network, connection: Connection, scale: PspScale, n: int) -> int:
         """Return what PSP-LN multiplies the thresholds of sample ``n`` by."""
         channels, height, width = network.source(connection).shape
         states = np.empty((2, height // connection.pool, width // connection.pool, channels), np.int64)
-        payloads, about_mean = for_kernel(self.payloads[n], np.int32), int(scale.about == "mean")
-        return int(kernels.psp_root(payloads, width, connection.pool, scale.payload_shift, scale.decay, about_mean, scale.floor, states))
+        taken = Scale(
+            payload_shift=scale.payload_shift, decay=scale.decay, about_mean=int(scale.about == "mean"), floor=scale.floor
+        )  # fmt: skip
+        return int(kernels.psp_root(for_kernel(self.payloads[n], np.int32), width, connection.pool, taken, states))
 
 
 def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep: bool, progress: Callable[[int], None] | None) -> LayerRun:
@@ -134,7 +145,7 @@ def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep:
     sops, clamps = np.zeros((samples, len(drivers)), np.int64), 0
     drive, potential = np.zeros((pixels, channels), np.int64), np.empty((pixels, channels), np.int64)
     states, decays = np.empty((len(population.states), pixels, channels), np.int64), np.array([state.decay for state in population.states], np.int64)
-    leak_kind, leak, leak_bits, reset, threshold, decrement, load, *clamp = neuron_of(population, timesteps)
+    neuron, schedules = neuron_of(population), schedules_of(population, timesteps)
     scaled, scale = np.empty((2, channels), np.int64), population.scale
     for n in range(samples):
         potential[:], states[:] = population.initial, 0
@@ -142,18 +153,16 @@ def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep:
         for t in range(timesteps):
             for i, driver in enumerate(drivers):
                 sops[n, i] += driver.add(n, t, drive)
+            now = Schedules(*(values[t] for values in schedules))
             if population.states:
-                rows = threshold[t], decrement[t]
+                kicks = Kicks(threshold=now.threshold, decrement=now.decrement)
                 if scale is not None:
-                    for values, out in zip(rows, scaled, strict=True):
+                    for values, out in zip(kicks, scaled, strict=True):
                         kernels.scale_row(values, root, scale.shift, out)
-                    rows = scaled[0], scaled[1]
-                arguments: list[Any] = [drive, *rows, *clamp, decays, states, potential, sent_here[n, t]]
-                clamps += int(kernels.update_srm(*arguments))
+                    kicks = Kicks(threshold=scaled[0], decrement=scaled[1])
+                clamps += int(kernels.update_srm(drive, neuron, kicks, decays, states, potential, sent_here[n, t]))
             else:
-                neuron = (leak_kind, leak[t], leak_bits, reset, threshold[t], decrement[t], load[t], *clamp)
-                arguments = [drive, int(population.neuron == "linear"), *neuron, potential, sent_here[n, t]]
-                clamps += int(kernels.update_driven(*arguments))
+                clamps += int(kernels.update_driven(drive, neuron, now, potential, sent_here[n, t]))
             if keep:
                 kept[n, t] = potential
         if progress is not None:

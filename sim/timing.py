@@ -12,12 +12,13 @@ from spikefold.chip import cycles
 from spikefold.chip.core import CorePlan
 from spikefold.network.trace import Timing
 from spikefold.sim import kernels
+from spikefold.sim.arguments import LinkTiming
 
 __all__ = ["time_stream"]
 
 Payloads = npt.NDArray[np.int8]
 Int = npt.NDArray[np.int64]
-LINK = kernels.LinkTiming(
+LINK = LinkTiming(
     first=cycles.FIRST, queued=cycles.QUEUED, fetchable=cycles.leaves(0) + cycles.QUEUED, fetch=cycles.FETCH, setup=cycles.SETUP,
     write_back=cycles.WRITE_BACK,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from spikefold.chip.core import axis_table
 from spikefold.sim import kernels
+from spikefold.sim.arguments import FanOut, Gain, Neuron, Schedules
 from spikefold.sim.engine import Chip
 from spikefold.sim.timing import LINK
 from tests.cases import CASES
@@ -21,7 +22,10 @@ def walk(payloads: np.ndarray, current: np.ndarray, weights: np.ndarray, run: in
     """Walk a 3x3 convolution with padding 1 over a source of 3x3 pixels: payloads [9, channels], weights [channels * 9, run]."""
     table = axis_table(3, 3, 1, 1, 1, 3)
     steps = np.array([3 * run, run, 3 * run, run, 9 * run])
-    return kernels.accumulate(payloads, 3, table * (3 * run, 3 * run, 1), table * (run, run, 1), steps, weights.reshape(-1), run, current)
+    fan_out = FanOut(
+        width=3, rows=table * (3 * run, 3 * run, 1), columns=table * (run, run, 1), steps=steps, weights=weights.reshape(-1), run=run
+    )  # fmt: skip
+    return kernels.accumulate(payloads, fan_out, current)
 
 
 def random_source(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,15 +85,15 @@ class TestAccumulate:
 def advance(current: list[int], potential: list[int], run: int = LANES, **changed: object) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Update one pixel; return (clamps, potential, spikes, current)."""
     channels = len(potential)
-    fields: dict[str, object] = {
-        "gain": np.ones(channels, np.int64), "shift": np.zeros(channels, np.int64), "leak_kind": 0, "leak": np.zeros(channels, np.int64),
-        "leak_bits": 0, "reset": 1, "threshold": np.full(channels, 5), "decrement": np.full(channels, 5), "load": np.full(channels, -1),
-        "saturate": 0, "low": -8, "high": 7,
-    }  # fmt: skip
-    assert set(changed) <= set(fields)
+    gain = Gain(np.ones(channels, np.int64), np.zeros(channels, np.int64))
+    neuron = Neuron(stateless=0, leak_kind=0, leak_bits=0, reset=1, saturate=0, low=-8, high=7)
+    schedules = Schedules(np.zeros(channels, np.int64), np.full(channels, 5), np.full(channels, 5), np.full(channels, -1))
+    neuron = neuron._replace(**{name: value for name, value in changed.items() if name in neuron._fields})
+    schedules = schedules._replace(**{name: value for name, value in changed.items() if name in schedules._fields})
+    assert set(changed) <= {*neuron._fields, *schedules._fields}
     currents, potentials = np.array(current, np.int32), np.array([potential], np.int64)
     spikes = np.full(potentials.shape, 9, np.int8)
-    clamps = kernels.update(currents, run, *{**fields, **changed}.values(), potentials, spikes)  # type: ignore[arg-type]
+    clamps = kernels.update(currents, run, gain, neuron, schedules, potentials, spikes)
     return clamps, potentials[0], spikes[0], currents
 
 
