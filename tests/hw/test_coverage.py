@@ -11,8 +11,8 @@ from spikefold.hw.gateware.interface import Interface
 from spikefold.network import reference
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
-from spikefold.workbuild import chosen_events
-from spikefold.worksamples import data_for, events_of
+from spikefold.workflow.build import chosen_events
+from spikefold.workflow.samples import data_for, events_of
 from tests.random_networks import random_case
 
 DIGITS = Path(__file__).parents[2] / "examples" / "models" / "digits" / "model.safetensors"

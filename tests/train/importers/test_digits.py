@@ -14,9 +14,9 @@ from spikefold.data.datasets import load_dataset
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.fold import fold
 from spikefold.train.importers.modules import Imported, import_module
-from spikefold.workbuild import generate
-from spikefold.workreference_check import compare_with_reference
-from spikefold.workverification import verify
+from spikefold.workflow.build import generate
+from spikefold.workflow.reference_check import compare_with_reference
+from spikefold.workflow.verification import verify
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 CODING = InputCoding(shape=(1, 8, 8), coding="direct", mean=0.0, std=16.0, scale=16.0, payload_bits=6, seed=0)
