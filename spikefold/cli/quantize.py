@@ -16,6 +16,7 @@ from spikefold.data.files import MODEL, check_output, write_text
 
 if TYPE_CHECKING:
     from spikefold.quantize.float_network import FloatNetwork
+    from spikefold.quantize.fold_result import FoldResult
 
 __all__ = ["quantize"]
 
@@ -114,10 +115,7 @@ def quantize(
         check_output(path, force=force, inputs=[run / MODEL if run.is_dir() else run])
     if data_dir is not None and calibrate is None:
         raise DataError(f"--data-dir {data_dir}: it is for --calibrate, which alone reads samples")
-    bits = dict(weight_bits)
-    if len(bits) < len(weight_bits):
-        twice = next(name for name in bits if sum(layer == name for layer, _ in weight_bits) > 1)
-        raise DataError(f"--weight-bits: {f'layer {twice!r} has' if twice else 'all layers have'} bits twice; give them once")
+    bits = _bits_by_layer(weight_bits)
     network, trained = read_run(run), trained_widths(run)
     if bits and "" not in bits:
         # Bits of some layers leave those of the others as they were trained.
@@ -127,6 +125,26 @@ def quantize(
     if calibrate is not None:
         network = with_constant_roots(network, calibrate, data_dir)
     result = fold(network, saturate_bits=saturate_bits, timesteps=timesteps, **widths)
+    report = quantize_report(result, run, out, calibrate)
+    # The network last: where it is, its report is too.
+    write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
+    network_file.save(result.network, out)
+    for warning in result.warnings:
+        note(f"warning: {warning}")
+    show(report, json_only)
+
+
+def _bits_by_layer(weight_bits: "tuple[tuple[str, int | Literal['keep']], ...]") -> "dict[str, int | Literal['keep']]":
+    """Return the bits of each layer that ``--weight-bits`` names, those of all layers as ""; bits that are given twice are refused."""
+    bits = dict(weight_bits)
+    if len(bits) < len(weight_bits):
+        twice = next(name for name in bits if sum(layer == name for layer, _ in weight_bits) > 1)
+        raise DataError(f"--weight-bits: {f'layer {twice!r} has' if twice else 'all layers have'} bits twice; give them once")
+    return bits
+
+
+def quantize_report(result: "FoldResult", run: Path, out: Path, calibrate: int | None) -> Report:
+    """Return what the fold did to each layer."""
     report = Report(
         {
             "network": out.name,
@@ -149,12 +167,7 @@ def quantize(
             for layer in result.layers
         ],
     )
-    # The network last: where it is, its report is too.
-    write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
-    network_file.save(result.network, out)
-    for warning in result.warnings:
-        note(f"warning: {warning}")
-    show(report, json_only)
+    return report
 
 
 def with_constant_roots(network: "FloatNetwork", samples: int, data_dir: Path | None) -> "FloatNetwork":
