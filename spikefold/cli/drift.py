@@ -1,27 +1,19 @@
-"""The verb about what rounding costs: drift."""
+"""The verb drift: what rounding costs."""
 
 import json
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from spikefold.cli.model import read_run
-from spikefold.cli.output import PATH, Report, Share, as_json, data_options, examples, progress_bar, show
+from spikefold.cli.inputs import read_run
+from spikefold.cli.options import PATH, as_json, data_options, examples
+from spikefold.cli.progress import progress_bar
+from spikefold.cli.tables import Report, Share, show
 from spikefold.data.errors import DataError
 from spikefold.data.files import new_folder, write_text
 from spikefold.data.shown import percent
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from spikefold.analysis.drift_report import DriftReport
-    from spikefold.data.datasets import Dataset
-    from spikefold.network.network import Network
-    from spikefold.quantize.float_network import FloatNetwork
 
 __all__ = ["drift"]
 
@@ -48,21 +40,25 @@ def drift(
     """Say what rounding costs: the integer network NET against RUN (a run's folder, or a float network's file), from which it was folded.
 
     For every layer: spike flips in each timestep, those of the layer alone, potential error, dead and saturated neurons, clamps, the bits
-    used of each width, and memory. Needs the extra 'sim', and no torch.
+    used of each width, and memory. Needs no extra.
     """
+    from spikefold.analysis.drift import drift as find
+    from spikefold.analysis.sample_bytes import sample_bytes
     from spikefold.network.files import network_file
     from spikefold.report.figures import drift_svg
-    from spikefold.workflow import flow
+    from spikefold.workflow.batches import batch_size, event_batches
+    from spikefold.workflow.samples import data_for, sample_count
 
     if out is not None and out.exists():
         # Said before the long run, not after it.
         raise DataError(f"{out}: it exists already; choose another name")
     network, integer = read_run(run), network_file.load(net)
-    data = flow.data_for(network, data_name, split, data_dir)
-    count = flow.sample_count(network, data, min(SAMPLES, len(data)) if samples is None else samples)
+    data = data_for(network, data_name, split, data_dir)
+    count = sample_count(network, data, min(SAMPLES, len(data)) if samples is None else samples)
+    size = batch_size(sample_bytes(network, "drift"))
     with nullcontext() if out is None else new_folder(out) as folder:
         with progress_bar() as progress:
-            result = measure(network, integer, data, count, progress)
+            result = find(network, integer, event_batches(network, data, count, size, "compare with the float network", progress))
         float_accuracy, integer_accuracy = result.accuracies(data.labels[:count])
         accuracy = {"float_accuracy": float_accuracy, "integer_accuracy": integer_accuracy}
         document = {"data": data.name, "split": split, **accuracy, **result.to_dict()}
@@ -70,20 +66,6 @@ def drift(
             write_text(folder / "drift.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
             write_text(folder / "drift.svg", drift_svg(result))
     show(drift_tables(document, str(net)), json_only)
-
-
-def measure(network: "FloatNetwork", integer: "Network", data: "Dataset", count: int, progress: Callable[[str, int, int], None]) -> "DriftReport":
-    """Return the drift over the first ``count`` samples, in batches that fit in memory."""
-    from spikefold.analysis.drift import drift as find
-    from spikefold.analysis.drift import estimate_bytes
-    from spikefold.workflow import flow
-
-    def batches() -> "Iterator[npt.NDArray[np.int8]]":
-        for part in flow.batches(count, estimate_bytes(network)):
-            yield flow.events_of(network, data, part)
-            progress("compare with the float network", part.stop, count)
-
-    return find(network, integer, batches())
 
 
 def drift_tables(document: dict[str, Any], title: str) -> Report:

@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
-from spikefold.cli.output import PATH, Report, Share, as_json, chip_option, examples, progress_bar, read_chip, show
-from spikefold.cli.training import data_dir_option
+from spikefold.cli.inputs import read_chip
+from spikefold.cli.options import PATH, as_json, chip_option, data_dir_option, examples
+from spikefold.cli.progress import progress_bar
+from spikefold.cli.tables import Report, Share, show
 from spikefold.data.files import write_text
 from spikefold.data.shown import percent
 

@@ -1,27 +1,31 @@
 """The whole way in one call: train, quantise, simulate, compare with the reference, generate Verilog, run it and compare again."""
 
 import json
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-import spikefold
 from spikefold.chip.config import ChipConfig
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import MODEL, SUMMARY, write_text
+from spikefold.data.provenance import versions
 from spikefold.network.files import network_file
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.train.recipes.recipe import load_recipe, trained_widths
-from spikefold.workflow import flow
-from spikefold.workflow import verification as rtl
+from spikefold.workflow.accuracy import float_accuracy
+from spikefold.workflow.batches import Progress
+from spikefold.workflow.build import generate
+from spikefold.workflow.comparison import comparison_table
+from spikefold.workflow.reference_check import compare_with_reference
+from spikefold.workflow.samples import data_for
+from spikefold.workflow.simulation import simulate
+from spikefold.workflow.verification import verify
 
 __all__ = ["RECIPES", "RTL_SAMPLES", "demo"]
 
@@ -29,7 +33,7 @@ RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
 """The recipes that come with the package, one a data set and named for it, with underscores."""
 RTL_SAMPLES = {"digits": 20}
 RTL_SAMPLES_OTHERS = 3
-PACKAGES = ("numpy", "torch", "numba", "amaranth", "cocotb")
+TOOK_PART = ("spikefold", "python", "numpy", "torch", "numba", "amaranth", "cocotb")
 
 
 def demo(
@@ -42,7 +46,7 @@ def demo(
     samples: int | None = None,
     rtl_samples: int | None = None,
     simulator: Literal["icarus", "verilator"] = "icarus",
-    progress: flow.Progress | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Go the whole way in ``folder``, which exists and is empty, and return what its ``summary.json`` holds.
 
@@ -58,7 +62,7 @@ def demo(
         data = load_dataset(data_name or "digits", "test", data_dir)
     else:
         float_network = load_float(run / MODEL)
-        data = flow.data_for(float_network, data_name, "test", data_dir)
+        data = data_for(float_network, data_name, "test", data_dir)
     count = rtl_samples or RTL_SAMPLES.get(data.name, RTL_SAMPLES_OTHERS)
     for asked in (samples or 0, count):
         if asked > len(data):
@@ -74,32 +78,32 @@ def demo(
         network = folded.network
         network_file.save(network, folder / "net.safetensors")
     with timed("float network", seconds):
-        float_accuracy = flow.float_accuracy(float_network, data, samples=samples, progress=progress)
+        float_share = float_accuracy(float_network, data, samples=samples, progress=progress)
     with timed("simulate", seconds):
-        simulation = flow.simulate(network, chip, data, samples=samples, progress=progress)
+        simulation = simulate(network, chip, data, samples=samples, progress=progress)
     with timed("reference", seconds):
-        check = flow.compare_with_reference(network, chip, data, samples=samples, progress=progress)
+        check = compare_with_reference(network, chip, data, samples=samples, progress=progress)
     with timed("generate", seconds):
         (folder / "build").mkdir()
-        rtl.generate(network, chip, data, folder / "build")
+        generate(network, chip, data, folder / "build")
     with timed("verify", seconds):
-        verified = rtl.verify(folder / "build", data, samples=count, simulator=simulator, progress=progress)
+        verified = verify(folder / "build", data, samples=count, simulator=simulator, progress=progress)
     summary = {
         "data": data.name,
         "class_names": list(data.class_names),
         "samples": check.samples,
-        "float_accuracy": float_accuracy,
+        "float_accuracy": float_share,
         "integer_accuracy": check.accuracy,
         "simulated_accuracy": simulation.accuracy,
-        "reference_vs_simulator": flow.comparison_table(check.comparison, check.samples),
-        "reference_vs_rtl": flow.comparison_table(verified.reference, count),
-        "simulator_vs_rtl": flow.comparison_table(verified.simulated, count),
+        "reference_vs_simulator": comparison_table(check.comparison, check.samples),
+        "reference_vs_rtl": comparison_table(verified.reference, count),
+        "simulator_vs_rtl": comparison_table(verified.simulated, count),
         "cycles": verified.cycles(),
         "equal": check.comparison.equal and verified.equal,
         "simulation": simulation.summary(),
         "layers": [asdict(layer) for layer in folded.layers],
         "seconds": seconds,
-        "versions": versions() | {"simulator": simulator},
+        "versions": versions(*TOOK_PART, installed_only=True) | {"simulator": simulator},
     }
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
@@ -113,7 +117,7 @@ def _recipe(data_name: str) -> Path:
     return recipe
 
 
-def _train(recipe: Path, folder: Path, data_dir: Path | None, progress: flow.Progress | None) -> FloatNetwork:
+def _train(recipe: Path, folder: Path, data_dir: Path | None, progress: Progress | None) -> FloatNetwork:
     from spikefold.train.methods.training import Epoch
     from spikefold.train.runs.run import train
 
@@ -132,14 +136,3 @@ def timed(stage: str, seconds: dict[str, float]) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[stage] = round(time.perf_counter() - start, 2)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what took part and is installed."""
-    found = {"spikefold": spikefold.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -8,7 +8,6 @@ Bits that cannot be folded, or whose network the chip does not take, are a resul
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +15,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import numpy as np
 import optuna
 
 import spikefold
@@ -25,6 +23,7 @@ from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import ChipError, DataError, FoldError, NetworkError
 from spikefold.data.files import MODEL, RECIPE, SUMMARY, read_whole, write_text
+from spikefold.data.provenance import versions
 from spikefold.data.shown import shortened, shown
 from spikefold.data.toml import read_toml_text
 from spikefold.network.fields import Int
@@ -37,7 +36,7 @@ from spikefold.sim.engine import Chip
 from spikefold.train.methods.training import split
 from spikefold.train.recipes.recipe import Recipe, parse_recipe
 from spikefold.train.runs.run import load_data
-from spikefold.workflow.flow import Progress, batches
+from spikefold.workflow.batches import Progress, batch_size, batches
 
 __all__ = ["LOG", "NETWORK", "SearchSettings", "search"]
 
@@ -177,11 +176,10 @@ class _Evaluator:
     def correct(self, virtual: Chip) -> int:
         """Return how many samples a placed network puts in their class; events are keyed by their index, as in training."""
         network, count, found = virtual.network, len(self.samples), 0
-        for part in batches(count, virtual.estimate_bytes(1, timing=False)):
+        for part in batches(count, batch_size(virtual.estimate_bytes(1, timing=False)), "evaluate", self.progress):
             batch = self.samples[part.start : part.stop]
             events = encode(self.data.images[batch], network.input, network.timesteps, batch)
             found += int((virtual.run(events, timing=False).predictions == self.data.labels[batch]).sum())
-            self.report("evaluate", part.stop, count)
         return found
 
     def report(self, what: str, done: int, total: int) -> None:
@@ -291,9 +289,7 @@ def _summary(evaluate: _Evaluator, settings: SearchSettings, trials: list[_Trial
         "chosen": {"trial": chosen.number, **figures(chosen)},
         "different_trials": len(different), "impossible_trials": sum(bool(trial.impossible) for trial in different),
         "tried": [{"trial": trial.number, **figures(trial), "within_budget": trial.within_budget, "repeats": trial.repeats} for trial in trials],
-        "versions": {
-            "spikefold": spikefold.__version__, "python": platform.python_version(), "numpy": np.__version__, "optuna": optuna.__version__,
-        },
+        "versions": versions("spikefold", "python", "numpy", "optuna"),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikefold.analysis.drift import check_pair, drift, estimate_bytes
+from spikefold.analysis.drift import check_pair, drift
 from spikefold.analysis.drift_report import DriftReport
 from spikefold.data.coding import InputCoding
 from spikefold.data.errors import DataError, NetworkError
@@ -321,7 +321,3 @@ def test_no_events_are_refused() -> None:
         drift(two_layers(), rounded(two_layers()), [])
     with pytest.raises(DataError, match="the network takes int8"):
         drift(two_layers(), rounded(two_layers()), [inputs((0, 1))])
-
-
-def test_memory_grows_with_timesteps() -> None:
-    assert 0 < estimate_bytes(two_layers()) < estimate_bytes(replace(two_layers(), timesteps=9))

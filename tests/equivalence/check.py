@@ -15,7 +15,7 @@ import numpy as np
 
 from spikefold.network import reference
 from spikefold.network.trace import Comparison, Trace, compare
-from spikefold.workflow.flow import merge
+from spikefold.workflow.comparison import merge
 from tests import oracle
 from tests.random_networks import Case
 

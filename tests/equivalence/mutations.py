@@ -555,7 +555,7 @@ OTHER = (
           file="network/trace.py", test="tests/network/test_trace.py::test_every_field_of_an_arrival_is_compared"),
     other("verify-no-potentials", "compare", '"simulated": virtual.run(events, potentials=True)', '"simulated": virtual.run(events)',
           "the simulator's potentials are not compared with the Verilog's",
-          file="workflow/verification.py", test="tests/workflow/test_flow.py::test_a_verification_compares_all_that_both_sides_can_record"),
+          file="workflow/verification.py", test="tests/workflow/test_verification.py::test_a_verification_compares_all_that_both_sides_can_record"),
     other("log-word-out-of-turn", "log", "worked is None or word != next_word[d] or word", "worked is None or word",
           "an update out of turn is no fault", file="hw/bench/cosim.py", test=LOG),
     other("log-score-too-many", "log", "if len(results) > scores.size:", "if len(results) > scores.size + 1:", "a score too many is no fault",

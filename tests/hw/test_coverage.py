@@ -11,8 +11,8 @@ from spikefold.hw.gateware.interface import Interface
 from spikefold.network import reference
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
-from spikefold.workflow import flow
-from spikefold.workflow import verification as rtl
+from spikefold.workflow.build import chosen_events
+from spikefold.workflow.samples import data_for, events_of
 from tests.random_networks import random_case
 
 DIGITS = Path(__file__).parents[2] / "examples" / "models" / "digits" / "model.safetensors"
@@ -64,13 +64,13 @@ def test_samples_are_chosen_until_no_part_gains_a_touch() -> None:
 
 def test_the_chosen_vectors_of_the_digits_touch_every_word_and_the_first_sample_does_not() -> None:
     network, chip = fold(load_float(DIGITS)).network, ChipConfig()
-    data = flow.data_for(network, None, "test", None)
+    data = data_for(network, None, "test", None)
     interface = Interface(network, chip)
 
     def missed(events: np.ndarray) -> set[str]:
         return set(untouched(touched(interface, events, reference.run(network, events).spikes)))
 
-    assert missed(rtl.chosen_events(network, chip, data)) == set()
-    assert missed(flow.events_of(network, data, range(1))) == {
+    assert missed(chosen_events(network, chip, data)) == set()
+    assert missed(events_of(network, data, range(1))) == {
         "mem/layer0_columns.hex", "mem/layer0_weights.hex", "mem/layer0_schedule_tc.hex", "mem/layer1_weights.hex"
     }  # fmt: skip

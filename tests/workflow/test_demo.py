@@ -66,9 +66,3 @@ def test_more_samples_than_there_are_end_before_the_training(option: str, tmp_pa
     monkeypatch.setattr("spikefold.workflow.demo._train", trained)
     ended_badly(spikefold("demo", option, "1000", "--out", tmp_path / "demo"), "1000 samples are asked for; it has 360")
     assert not (tmp_path / "demo").exists()
-
-
-def test_bits_that_are_given_twice_are_refused(tmp_path: Path) -> None:
-    command = ("quantize", EXAMPLES / "models" / "digits", "--out", tmp_path / "net.safetensors")
-    ended_badly(spikefold(*command, "--weight-bits", "4", "--weight-bits", "5"), "--weight-bits: all layers have bits twice")
-    ended_badly(spikefold(*command, "--weight-bits", "hidden=4", "--weight-bits", "hidden=4"), "--weight-bits: layer 'hidden' has bits twice")

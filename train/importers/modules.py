@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from spikefold.data.coding import InputCoding
+from spikefold.data.provenance import versions
 from spikefold.quantize.float_evaluation import evaluate
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.train.importers.chain import Readout, layers_of
@@ -134,7 +134,7 @@ def _network(
     return FloatNetwork(
         timesteps=len(recording.slots[0].sent), input=coding, layers=layers, readout=readout,
         class_names=tuple(map(str, range(len(layers[-1].weights)))) if class_names is None else tuple(class_names),
-        provenance={**provenance, **{name: metadata.version(name) for name in frameworks}},
+        provenance={**provenance, **versions(*frameworks)},
     )  # fmt: skip
 
 

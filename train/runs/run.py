@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +10,12 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import torch
 
-import spikefold
 from spikefold.data.datasets import DATASETS, Dataset, load_dataset
 from spikefold.data.errors import SpikefoldError
 from spikefold.data.files import MODEL, RECIPE, SUMMARY, WEIGHTS, check_replaceable, write_text
+from spikefold.data.provenance import versions
 from spikefold.data.toml import read_toml_text
 from spikefold.train.errors import RecipeError, TrainError
 from spikefold.train.methods.methods import Start, check_start, device_of, learn
@@ -251,10 +249,9 @@ def _summary(plan: Recipe, module: SpikingNetwork, fitted: FitResult, processes:
         "device": device,
         "processes": processes,
         "threads": plan.train.threads,
-        "versions": {
-            "spikefold": spikefold.__version__, "python": platform.python_version(), "numpy": np.__version__, "torch": str(torch.__version__),
-        },
-    }  # fmt: skip
+        # Torch says itself whether it was built for a GPU, which the metadata of PyPI's packages leaves out.
+        "versions": versions("spikefold", "python", "numpy") | {"torch": str(torch.__version__)},
+    }
 
 
 def _sha256(content: bytes) -> str:

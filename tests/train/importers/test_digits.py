@@ -14,8 +14,9 @@ from spikefold.data.datasets import load_dataset
 from spikefold.quantize.float_evaluation import float_accuracy
 from spikefold.quantize.fold import fold
 from spikefold.train.importers.modules import Imported, import_module
-from spikefold.workflow import flow
-from spikefold.workflow import verification as rtl
+from spikefold.workflow.build import generate
+from spikefold.workflow.reference_check import compare_with_reference
+from spikefold.workflow.verification import verify
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 CODING = InputCoding(shape=(1, 8, 8), coding="direct", mean=0.0, std=16.0, scale=16.0, payload_bits=6, seed=0)
@@ -50,11 +51,11 @@ def test_every_spike_of_the_test_split(framework: str) -> None:
 def test_folded_simulated_and_in_verilog(framework: str, tmp_path: Path) -> None:
     network = fold(imported(framework).network).network
     chip, data = ChipConfig(), load_dataset("digits", "test")
-    checked = flow.compare_with_reference(network, chip, data, samples=40)
+    checked = compare_with_reference(network, chip, data, samples=40)
     assert checked.comparison.equal, checked.comparison.first
     assert checked.accuracy > 0.9
-    rtl.generate(network, chip, data, tmp_path)
-    verified = rtl.verify(tmp_path, data, samples=1)
+    generate(network, chip, data, tmp_path)
+    verified = verify(tmp_path, data, samples=1)
     assert verified.reference.compared["spikes"] == 8 * 394
     assert not any(verified.reference.differing.values())
     assert not any(verified.simulated.differing.values())

@@ -1,22 +1,16 @@
-"""The verb about what an inference takes: count."""
+"""The verb count: what an inference takes."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from spikefold.cli.output import PATH, Report, Share, as_json, data_options, examples, force_file_option, progress_bar, show_and_write
+from spikefold.cli.options import PATH, as_json, data_options, examples, force_file_option
+from spikefold.cli.progress import progress_bar
+from spikefold.cli.tables import Report, Share, show_and_write
 from spikefold.data.files import check_output
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from spikefold.analysis.counts import NetworkCount
-    from spikefold.data.datasets import Dataset
-    from spikefold.network.network import Network
 
 __all__ = ["count"]
 
@@ -36,35 +30,25 @@ def count(
     """Count what an inference of the integer network NET takes, by NeuroBench's definitions.
 
     Footprint, sparsity of connections and activations, synaptic operations and membrane updates; beside them the chip's own operations and
-    memory, and the cost of normalisation, which NeuroBench leaves out. Needs the extra 'sim', and no torch.
+    memory, and the cost of normalisation, which NeuroBench leaves out. Needs no extra.
     """
+    from spikefold.analysis.counts import count as find
+    from spikefold.analysis.sample_bytes import sample_bytes
     from spikefold.network.files import network_file
-    from spikefold.workflow import flow
+    from spikefold.workflow.batches import batch_size, event_batches
+    from spikefold.workflow.samples import data_for, sample_count
 
     if out is not None:
         check_output(out, force=force, inputs=[net])
     network = network_file.load(net)
-    data = flow.data_for(network, data_name, split, data_dir)
-    wanted = flow.sample_count(network, data, min(SAMPLES, len(data)) if samples is None else samples)
+    data = data_for(network, data_name, split, data_dir)
+    wanted = sample_count(network, data, min(SAMPLES, len(data)) if samples is None else samples)
+    size = batch_size(sample_bytes(network, "count"))
     with progress_bar() as progress:
-        result = measure(network, data, wanted, progress)
+        result = find(network, event_batches(network, data, wanted, size, "count", progress))
     document = {"data": data.name, "split": split, "accuracy": result.accuracy(data.labels[:wanted]), **result.to_dict()}
     content = json.dumps(document, indent=2, allow_nan=False) + "\n"
     show_and_write(count_tables(document, str(net)), json_only, out, content, force=force)
-
-
-def measure(network: "Network", data: "Dataset", wanted: int, progress: Callable[[str, int, int], None]) -> "NetworkCount":
-    """Return the counts over the first ``wanted`` samples, in batches that fit in memory."""
-    from spikefold.analysis.counts import count as find
-    from spikefold.analysis.counts import estimate_bytes
-    from spikefold.workflow import flow
-
-    def batches() -> "Iterator[npt.NDArray[np.int8]]":
-        for part in flow.batches(wanted, estimate_bytes(network)):
-            yield flow.events_of(network, data, part)
-            progress("count", part.stop, wanted)
-
-    return find(network, batches())
 
 
 def count_tables(document: dict[str, Any], title: str) -> Report:

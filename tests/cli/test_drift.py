@@ -1,4 +1,4 @@
-"""``spikefold drift`` on the command line: its tables, its JSON, what it leaves, and its one-line errors."""
+"""``spikefold drift``: its tables, its JSON, what it leaves, and its one-line errors."""
 
 import json
 from dataclasses import replace
@@ -9,43 +9,22 @@ import numpy as np
 import pytest
 
 from spikefold.analysis.drift import drift
-from spikefold.data.coding import InputCoding
 from spikefold.data.datasets import load_dataset
 from spikefold.data.shown import percent
 from spikefold.network.files import network_file
 from spikefold.quantize.float_file import save_float
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
-from spikefold.workflow.flow import events_of
+from spikefold.workflow.samples import events_of
+from tests.cli.sources import MARKUP, float_digits
 from tests.command_line import ended_badly, spikefold
-
-
-def float_digits(timesteps: int = 3) -> FloatNetwork:
-    """A layer that fires often enough to flip, with a name that markup would swallow, and a readout."""
-    rng = np.random.default_rng(7)
-    norm = Norm(
-        kind="bntt", gamma=rng.uniform(0.5, 1.5, (timesteps, 4)), beta=rng.normal(0, 0.2, (timesteps, 4)), mean=rng.normal(0, 0.2, (timesteps, 4)),
-        var=rng.uniform(0.5, 1.5, (timesteps, 4)), eps=1e-4,
-    )  # fmt: skip
-    return FloatNetwork(
-        timesteps=timesteps,
-        input=InputCoding(shape=(1, 8, 8), coding="ternary", mean=0.0, std=16.0, scale=1.0, payload_bits=2, seed=3),
-        layers=(
-            FloatLayer(name="conv[1] <&>", kind="conv2d", weights=rng.normal(0, 0.5, (4, 1, 3, 3)), padding=1, norm=norm, leak=0.9, reset="soft"),
-            FloatLayer(name="out", kind="dense", weights=rng.normal(0, 0.3, (10, 64)), pool=2, norm=Norm.none(10), leak=1.0, reset="none"),
-        ),
-        readout="potential",
-        class_names=tuple(map(str, range(10))),
-        provenance={"data": "digits"},
-    )
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the float network of a run, and net.safetensors, 4-bit weights, beside it."""
     folder = tmp_path_factory.mktemp("run")
-    save_float(float_digits(), folder / "model.safetensors")
-    network_file.save(fold(float_digits(), weight_bits=4).network, folder / "net.safetensors")
+    save_float(float_digits(name=MARKUP), folder / "model.safetensors")
+    network_file.save(fold(float_digits(name=MARKUP), weight_bits=4).network, folder / "net.safetensors")
     return folder
 
 
@@ -62,7 +41,9 @@ def test_drift_prints_tables_and_leaves_json_and_a_picture(run: Path, tmp_path: 
     printed = spikefold("drift", run / "model.safetensors", run / "net.safetensors", "--samples", "20", "--json")
     assert json.loads(printed.stdout) == document
     data = load_dataset("digits", "test")
-    report = drift(float_digits(), fold(float_digits(), weight_bits=4).network, [events_of(float_digits(), data, range(20))])
+    report = drift(
+        float_digits(name=MARKUP), fold(float_digits(name=MARKUP), weight_bits=4).network, [events_of(float_digits(name=MARKUP), data, range(20))]
+    )
     assert document["layers"] == report.to_dict()["layers"]
     assert document["layers"][0]["flips"] > 20
     assert (document["float_accuracy"], document["integer_accuracy"]) == report.accuracies(data.labels[:20])
@@ -93,8 +74,8 @@ def test_the_first_hundred_samples_are_the_default(run: Path) -> None:
 
 
 def test_more_timesteps_than_columns_share_them(tmp_path: Path) -> None:
-    save_float(float_digits(25), tmp_path / "long.safetensors")
-    network_file.save(fold(float_digits(25)).network, tmp_path / "net.safetensors")
+    save_float(float_digits(25, name=MARKUP), tmp_path / "long.safetensors")
+    network_file.save(fold(float_digits(25, name=MARKUP)).network, tmp_path / "net.safetensors")
     result = spikefold("drift", tmp_path / "long.safetensors", tmp_path / "net.safetensors", "--samples", "2")
     assert result.exit_code == 0, result.output
     assert "t = 0..2" in result.stdout
@@ -102,10 +83,10 @@ def test_more_timesteps_than_columns_share_them(tmp_path: Path) -> None:
 
 
 def test_networks_that_do_not_belong_together_are_refused(run: Path, tmp_path: Path) -> None:
-    network, net = float_digits(), run / "net.safetensors"
+    network, net = float_digits(name=MARKUP), run / "net.safetensors"
     conv, out = network.layers
     for changed, words in (
-        (float_digits(4), "integer network timesteps: 3; the float network has 4"),
+        (float_digits(4, name=MARKUP), "integer network timesteps: 3; the float network has 4"),
         (replace(network, input=replace(network.input, seed=4)), "integer network input seed: 3; the float network has 4"),
         (replace(network, layers=(replace(conv, name="other"), out)), "integer network layers: conv[1] <&>, out; the float network has other, out"),
         (replace(network, layers=(replace(conv, reset="hard"), out)), "layer 'conv[1] <&>' reset: soft; the float network has hard"),

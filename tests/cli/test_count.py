@@ -1,4 +1,4 @@
-"""``spikefold count`` on the command line: its tables, its JSON, and its one-line errors."""
+"""``spikefold count``: its tables, its JSON, and its one-line errors."""
 
 import json
 from dataclasses import replace
@@ -9,39 +9,22 @@ import pytest
 
 from spikefold.analysis.counts import count
 from spikefold.chip.config import ChipConfig
-from spikefold.cli.counts import count_tables
-from spikefold.cli.output import show
-from spikefold.data.coding import InputCoding
-from spikefold.data.datasets import DATASETS, load_dataset
+from spikefold.cli.count import count_tables
+from spikefold.cli.tables import show
+from spikefold.data.datasets import load_dataset
 from spikefold.data.shown import percent
 from spikefold.network.files import network_file
 from spikefold.network.network import Network
-from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
-from spikefold.workflow import flow
+from spikefold.workflow.samples import events_of
+from spikefold.workflow.simulation import simulate
+from tests.cli.sources import MARKUP, float_digits
 from tests.command_line import ended_badly, spikefold
 from tests.float_networks import CELLS, random_events, random_float_network
 
 
 def digits() -> Network:
-    """A convolution with BNTT, with a name that markup would swallow, and a pooled readout."""
-    rng = np.random.default_rng(7)
-    norm = Norm(
-        kind="bntt", gamma=rng.uniform(0.5, 1.5, (3, 4)), beta=rng.normal(0, 0.2, (3, 4)), mean=rng.normal(0, 0.2, (3, 4)),
-        var=rng.uniform(0.5, 1.5, (3, 4)), eps=1e-4,
-    )  # fmt: skip
-    floats = FloatNetwork(
-        timesteps=3,
-        input=InputCoding(shape=(1, 8, 8), coding="ternary", mean=0.0, std=16.0, scale=1.0, payload_bits=2, seed=3),
-        layers=(
-            FloatLayer(name="conv[1] <&>", kind="conv2d", weights=rng.normal(0, 0.5, (4, 1, 3, 3)), padding=1, norm=norm, leak=0.9, reset="soft"),
-            FloatLayer(name="out", kind="dense", weights=rng.normal(0, 0.3, (10, 64)), pool=2, norm=Norm.none(10), leak=1.0, reset="none"),
-        ),
-        readout="potential",
-        class_names=tuple(map(str, range(10))),
-        provenance={"data": "digits"},
-    )
-    return fold(floats).network
+    return fold(float_digits(name=MARKUP)).network
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +44,7 @@ def test_count_prints_tables_and_the_same_as_json(net: Path, tmp_path: Path) -> 
     for share in (document["accuracy"], document["neurobench"]["ConnectionSparsity"], document["layers"][1]["neurobench"]["ActivationSparsity"]):
         assert percent(share) in result.stdout
     data = load_dataset("digits", "test")
-    counted = count(digits(), [flow.events_of(digits(), data, range(20))])
+    counted = count(digits(), [events_of(digits(), data, range(20))])
     assert document == {"data": "digits", "split": "test", "accuracy": counted.accuracy(data.labels[:20]), **counted.to_dict()}
     assert list(document["neurobench"]) == [
         "Footprint", "ParameterCount", "ConnectionSparsity", "ActivationSparsity", "SynapticOperations", "MembraneUpdates",
@@ -73,7 +56,7 @@ def test_count_prints_tables_and_the_same_as_json(net: Path, tmp_path: Path) -> 
 
 def test_the_operations_on_the_chip_are_those_of_simulate(net: Path) -> None:
     document = json.loads(spikefold("count", net, "--samples", "20", "--json").stdout)
-    summary = flow.simulate(digits(), ChipConfig(), load_dataset("digits", "test"), samples=20).summary()
+    summary = simulate(digits(), ChipConfig(), load_dataset("digits", "test"), samples=20).summary()
     assert document["chip"]["synaptic_operations"] == summary["sops_per_inference"]
     assert document["accuracy"] == summary["accuracy"]
     for counted, simulated in zip(document["layers"], summary["layers"], strict=True):
@@ -82,7 +65,7 @@ def test_the_operations_on_the_chip_are_those_of_simulate(net: Path) -> None:
 
 def test_small_batches_give_the_same_figures(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = spikefold("count", net, "--samples", "25", "--json")
-    monkeypatch.setattr("spikefold.workflow.flow.BATCH_BYTES", 1 << 16)
+    monkeypatch.setattr("spikefold.workflow.batches.BATCH_BYTES", 1 << 16)
     assert spikefold("count", net, "--samples", "25", "--json").stdout == whole.stdout
 
 
@@ -130,7 +113,7 @@ def test_figures_are_written_where_they_cannot_be_shown(net: Path, tmp_path: Pat
     def closed(*_: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr("spikefold.cli.output.show", closed)
+    monkeypatch.setattr("spikefold.cli.tables.show", closed)
     assert spikefold("count", net, "--samples", "2", "--out", tmp_path / "counts.json").exit_code == 2
     assert json.loads((tmp_path / "counts.json").read_text())["samples"] == 2
 
@@ -139,16 +122,9 @@ def test_a_file_that_appears_during_the_run_is_kept(net: Path, tmp_path: Path, m
     def slow(*_: object) -> None:
         (tmp_path / "counts.json").write_text("of another run")
 
-    monkeypatch.setattr("spikefold.cli.output.show", slow)
+    monkeypatch.setattr("spikefold.cli.tables.show", slow)
     ended_badly(spikefold("count", net, "--samples", "2", "--out", tmp_path / "counts.json"), "it exists already")
     assert (tmp_path / "counts.json").read_text() == "of another run"
-
-
-def test_every_data_set_is_named_in_the_help() -> None:
-    # Lines may be broken at a hyphen.
-    shown = "".join(spikefold("count", "--help").output.split())
-    *names, last = DATASETS
-    assert f"NAME{','.join(names)}or{last};bydefault" in shown
 
 
 def test_the_verb_is_listed_and_has_examples() -> None:

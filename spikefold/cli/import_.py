@@ -1,4 +1,4 @@
-"""The verbs that take networks from elsewhere, and hand them on: import, export."""
+"""The verb import: a network of another library, or a NIR graph, as a float network."""
 
 import json
 from collections.abc import Iterable
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
-from spikefold.cli.output import PATH, Report, as_json, examples, note, show
+from spikefold.cli.options import PATH, as_json, data_dir_option, examples
+from spikefold.cli.progress import note
+from spikefold.cli.tables import Report, show
 from spikefold.data.errors import DataError
-from spikefold.data.files import MODEL, check_output, write_text
+from spikefold.data.files import check_output, write_text
 from spikefold.data.info import PAYLOAD_BITS_MAX, Coding
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from spikefold.quantize.float_network import FloatNetwork
     from spikefold.train.importers.modules import Imported
 
-__all__ = ["export_network", "import_network"]
+__all__ = ["import_"]
 
 
 @click.command(
@@ -35,7 +37,7 @@ __all__ = ["export_network", "import_network"]
 @click.option("--out", type=PATH, required=True, metavar="NET.safetensors", help="The float network; NET.json beside it gets the report.")
 @click.option("--timesteps", type=click.IntRange(min=1), metavar="T", help="How many timesteps an inference takes.")
 @click.option("--data", "data_name", metavar="NAME", help="The data set that it was trained on: the shape, the classes, and events to compare on.")
-@click.option("--data-dir", type=PATH, metavar="DIR", help="The folder of the data set's files, where they are not in their usual place.")
+@data_dir_option
 @click.option("--samples", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Test samples to compare on, at most.")
 @click.option("--shape", type=click.IntRange(min=1), nargs=3, metavar="C H W", help="Without --data: the shape of the input.")
 @click.option("--coding", type=click.Choice(get_args(Coding)), default="direct", show_default=True, help="How pixels become events.")
@@ -62,7 +64,7 @@ __all__ = ["export_network", "import_network"]
 @click.option("--force", is_flag=True, help="Replace the files that are there.")
 @as_json
 @click.pass_context
-def import_network(context: click.Context, /, source: str, out: Path, force: bool, json_only: bool, **options: Any) -> None:
+def import_(context: click.Context, /, source: str, out: Path, force: bool, json_only: bool, **options: Any) -> None:
     """Make a float network of a trained network of snnTorch or SpikingJelly, spike for spike the same, or of a NIR graph.
 
     FILE.py is EXECUTED, as Python would: import only what you trust. NAME in it is the network, weights loaded, or a function or class that
@@ -198,31 +200,6 @@ def _input(options: dict[str, Any]) -> "tuple[InputCoding, Dataset | None]":
     data = None if options["data_name"] is None else load_dataset(options["data_name"], "test", options["data_dir"], timesteps=options["timesteps"])
     fields = {name: options[name] for name in ("coding", "mean", "std", "scale", "payload_bits", "seed")}
     return InputCoding(shape=_shape(data, options["shape"], options["coding"], options["timesteps"]), **fields), data
-
-
-@click.command(name="export", epilog=examples("export hard.safetensors --out hard.nir", "export hard.safetensors --out slow.nir --dt 1e-3"))
-@click.argument("run", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="NET.nir", help="The NIR graph, an HDF5 file.")
-@click.option("--dt", type=float, default=1e-4, show_default=True, help="The length of a timestep; what snnTorch and SpikingJelly take for granted.")
-@click.option("--force", is_flag=True, help="Replace the file that is there.")
-@as_json
-def export_network(run: Path, out: Path, dt: float, force: bool, json_only: bool) -> None:
-    """Write the float network of RUN (a run's folder, or its file) as a NIR graph that 'spikefold import' reads back as the same network.
-
-    NIR carries a hard reset and nothing that changes from timestep to timestep; soft resets, BNTT, residual connections and other neurons are
-    refused by name, and a static normalisation goes into the weights. What other readers of the file will not know is said.
-    Needs the extra 'nir'.
-    """
-    from spikefold.cli.model import read_run
-    from spikefold.train.importers.nir_export import export_nir
-
-    check_output(out, force=force, inputs=[run / MODEL if run.is_dir() else run])
-    exported = export_nir(read_run(run), out, dt)
-    document = {"graph": out.name, "source": str(run), "dt": dt, "folded": list(exported.folded), "unsaid": list(exported.unsaid)}
-    report = Report(document | {"layers": [layer.name for layer in exported.network.layers]})
-    rows = [("source", str(run)), ("dt", f"{dt:g}"), ("normalisation now in the weights", ", ".join(exported.folded) or "none")]
-    report.table(str(out), ("field", "value"), [*rows, *(("what other readers will not know", text) for text in exported.unsaid)])
-    show(report, json_only)
 
 
 def _check_out(out: Path, force: bool, source: Path) -> Path:

@@ -1,19 +1,7 @@
-"""The cells of the tables that verbs print."""
+"""The rows of comparisons."""
 
-import pytest
-
-from spikefold.cli.output import Report, Share, comparison_rows, show
+from spikefold.cli.comparisons import comparison_rows
 from spikefold.network.trace import Comparison, Difference
-
-
-def test_a_share_is_printed_as_percent_and_kept_as_a_fraction(capsys: pytest.CaptureFixture[str]) -> None:
-    report = Report({"accuracy": 1.0})
-    report.table("shares", ("all", "some", "few"), [(Share(1.0), Share(349 / 360), Share(0.00004))])
-    show(report, False)
-    printed = capsys.readouterr().out
-    assert all(words in printed for words in ("100.00 %", "96.94 %", "0.00 %"))
-    show(report, True)
-    assert capsys.readouterr().out == '{\n  "accuracy": 1.0\n}\n'
 
 
 def test_the_rows_of_a_comparison_say_what_is_counted_and_the_first_difference_of_its_kind() -> None:

@@ -1,4 +1,4 @@
-"""``spikefold search`` on the command line: its tables, its JSON, its picture, and its one-line errors."""
+"""``spikefold search``: its tables, its JSON, its picture, and its one-line errors."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from spikefold.data.shown import percent
-from tests.cli.test_cli import WITHOUT
+from tests.cli.processes import WITHOUT
 from tests.command_line import ended_badly, spikefold
 from tests.workflow.test_search import made_run, uneven
 
