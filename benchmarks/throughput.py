@@ -26,6 +26,7 @@ from benchmarks.networks import LAYERS, build
 from benchmarks.peers import NumpyLoop, Result, TorchFolded
 from spikefold.chip.config import ChipConfig
 from spikefold.chip.core import CorePlan
+from spikefold.chip.placement import place
 from spikefold.data.files import write_text
 from spikefold.data.provenance import versions
 from spikefold.data.shown import percent
@@ -95,7 +96,7 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
     """Measure one network at one rate: a row for each execution."""
     benchmark = build(name, rate, TIMESTEPS, SEED)
     network, events = benchmark.network, benchmark.events
-    chip = Chip(network, CHIP)
+    chip = Chip(place(network, CHIP))
     peers: dict[str, NumpyLoop | TorchFolded] = {
         "NumPy int32, step by step": NumpyLoop(network, np.int32),
         "NumPy float32, step by step": NumpyLoop(network, np.float32),
@@ -108,7 +109,7 @@ def compare(name: str, rate: float, repeats: int) -> list[Row]:
         check(f"{name} at {percent(rate, 0)}, {peer}", trace, other.run(events))
     of_layer = trace.sops.sum(0)
     operations, busiest = int(of_layer.sum()), int(of_layer.argmax())
-    plan = chip.plans[busiest]
+    plan = chip.placement.cores[busiest]
     walk = fan_out(plan, (events, *trace.spikes)[busiest])
     if walk() * plan.shape[0] != of_layer[busiest]:
         raise SystemExit(f"error: {name} at {percent(rate, 0)}: the fan-out alone walks another number of operations than {of_layer[busiest]}")

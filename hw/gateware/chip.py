@@ -4,11 +4,9 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikefold.chip.config import ChipConfig
 from spikefold.hw.gateware.core import Core
-from spikefold.hw.gateware.interface import EVENT, TICK, TOP, Interface
+from spikefold.hw.gateware.interface import EVENT, TICK, Interface
 from spikefold.hw.gateware.memory import Rom
-from spikefold.network.network import Network
 
 __all__ = ["SpikingChip", "TracedChip"]
 
@@ -24,8 +22,8 @@ class TracedChip(wiring.Component):
     that came in in step k - d - 1.
     """
 
-    def __init__(self, network: Network, chip: ChipConfig, top: str = TOP) -> None:
-        self.interface = interface = Interface(network, chip, top)
+    def __init__(self, interface: Interface) -> None:
+        self.interface = interface
         self.cores = [Core(layer) for layer in interface.layers]
         super().__init__({port.name: (In if port.is_input else Out)(port.width) for port in (*interface.streams, *interface.traces)})
         for port in interface.traces:
@@ -107,8 +105,8 @@ class TracedChip(wiring.Component):
 class SpikingChip(wiring.Component):
     """The chip without its trace ports: what is put on a device."""
 
-    def __init__(self, network: Network, chip: ChipConfig, top: str = TOP) -> None:
-        self.traced = TracedChip(network, chip, top)
+    def __init__(self, interface: Interface) -> None:
+        self.traced = TracedChip(interface)
         super().__init__({port.name: (In if port.is_input else Out)(port.width) for port in self.traced.interface.streams})
 
     def elaborate(self, platform: object) -> Module:

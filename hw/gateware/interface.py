@@ -7,12 +7,10 @@ from functools import cached_property
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import place
+from spikefold.chip.placement import Placement
 from spikefold.data.errors import ChipError
 from spikefold.data.shown import shown
 from spikefold.hw.gateware.layer import LayerConfig, event_layout
-from spikefold.network.network import Network
 
 __all__ = ["EVENT", "IDLE", "TICK", "TOP", "Interface", "Port"]
 
@@ -39,19 +37,19 @@ class Port:
 
 
 class Interface:
-    """The layers of a network on a chip, its top module's name, and what goes in and out.
+    """The layers of a placed network, its top module's name, and what goes in and out.
 
-    Raises a ChipError if the network does not fit, or if ``top`` is not a name for a module.
+    Raises a ChipError if ``top`` is not a name for a module.
     """
 
-    def __init__(self, network: Network, chip: ChipConfig, top: str = TOP) -> None:
+    def __init__(self, placement: Placement, top: str = TOP) -> None:
         if not TOP_NAME.fullmatch(top):
             raise ChipError(
                 f"top module {shown(top)}: it must be at most 64 letters, digits and single underscores, begin with a letter, not end in _, _rom or "
                 "_ram, and not be selfcheck or harness"
             )
-        self.network, self.top = network, top
-        self.layers = [LayerConfig(network=network, plan=plan, chip=chip) for plan in place(network, chip).cores]
+        self.placement, self.network, self.top = placement, placement.network, top
+        self.layers = [LayerConfig(network=placement.network, plan=core, chip=placement.chip) for core in placement.cores]
 
     @property
     def depth(self) -> int:

@@ -26,13 +26,15 @@ class Link(NamedTuple):
 class Placement:
     """A network on a chip: its cores, in the order in which events pass them, and the links into them.
 
-    Made once, by :func:`place`, and handed to the simulator, to the hardware and to estimates.
+    Made once, by :func:`place`, and handed to the simulator, to the hardware and to estimates. ``untimed`` says why no core
+    runs the network; such a placement has no cores.
     """
 
     network: Network
     chip: ChipConfig
     cores: tuple[CorePlan, ...]
     links: tuple[Link, ...]
+    untimed: str = ""
 
     @property
     def depth(self) -> int:
@@ -63,9 +65,15 @@ def beyond_cores(network: Network) -> str:
     return ""
 
 
-def place(network: Network, chip: ChipConfig) -> Placement:
-    """Give each layer its core, or raise a ChipError that names the layer and the limit."""
+def place(network: Network, chip: ChipConfig, *, untimed: bool = False) -> Placement:
+    """Give each layer its core, or raise a ChipError that names the layer and the limit.
+
+    With ``untimed``, a network that no core of this version runs is no error: it gets a placement without cores, which the
+    simulator executes and does not time.
+    """
     if reason := beyond_cores(network):
+        if untimed:
+            return Placement(network=network, chip=chip, cores=(), links=(), untimed=reason)
         raise ChipError(f"{reason} in this version")
     if len(network.populations) > chip.cores:
         raise ChipError(f"network: {len(network.populations)} layers, one core each; chip {chip.name!r} has {chip.cores} cores")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import place
+from spikefold.chip.placement import Placement, place
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import MANIFEST
@@ -56,12 +56,12 @@ def generate(
     from spikefold.hw.emit.generate import generate as write
     from spikefold.hw.gateware.interface import TOP
 
-    place(network, chip)
-    events = chosen_events(network, chip, data) if samples is None else events_of(network, data, range(samples))
-    return write(network, chip, folder, events, Chip(network, chip).run(events, potentials=True), top=top or TOP)
+    placement = place(network, chip)
+    events = chosen_events(placement, data) if samples is None else events_of(network, data, range(samples))
+    return write(placement, folder, events, Chip(placement).run(events, potentials=True), top=top or TOP)
 
 
-def chosen_events(network: Network, chip: ChipConfig, data: Dataset) -> npt.NDArray[np.int8]:
+def chosen_events(placement: Placement, data: Dataset) -> npt.NDArray[np.int8]:
     """Return events [N, T, C, H, W] that touch the words of the chip's memories ``VECTOR_TOUCHES`` times, as far as the candidates do.
 
     The candidates are the first samples of ``data`` and as many of payloads drawn from the whole range of the coding, sparse and dense.
@@ -69,7 +69,7 @@ def chosen_events(network: Network, chip: ChipConfig, data: Dataset) -> npt.NDAr
     from spikefold.hw.emit.coverage import choose, touched
     from spikefold.hw.gateware.interface import Interface
 
-    virtual = Chip(network, chip)
+    network, virtual = placement.network, Chip(placement)
     count = min(VECTOR_CANDIDATES, len(data.labels), batch_size(2 * virtual.estimate_bytes(1, timing=False)))
     rng, low, high = np.random.default_rng(0), network.input.payload_min, network.input.payload_max
     drawn = rng.integers(low, high, (count, network.timesteps, *network.input.shape), endpoint=True)
@@ -77,8 +77,8 @@ def chosen_events(network: Network, chip: ChipConfig, data: Dataset) -> npt.NDAr
     drawn *= rng.random(drawn.shape) < density
     events = np.concatenate([events_of(network, data, range(count)), drawn.astype(np.int8)])
     spikes = virtual.run(events, timing=False).spikes
-    most = max(1, VECTOR_WORDS // (network.timesteps * sum(plan.words for plan in virtual.plans)))
-    return events[choose(touched(Interface(network, chip), events, spikes), VECTOR_TOUCHES, most)]
+    most = max(1, VECTOR_WORDS // (network.timesteps * sum(core.words for core in placement.cores)))
+    return events[choose(touched(Interface(placement), events, spikes), VECTOR_TOUCHES, most)]
 
 
 def read_build(folder: Path) -> Build:

@@ -6,6 +6,7 @@ import numpy as np
 
 from spikefold.analysis.sample_bytes import sample_bytes
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import place
 from spikefold.data.datasets import Dataset
 from spikefold.network import reference
 from spikefold.network.network import Network
@@ -32,7 +33,7 @@ def compare_with_reference(
     network: Network, chip: ChipConfig, data: Dataset, *, samples: int | None = None, progress: Progress | None = None
 ) -> ReferenceCheck:
     """Run reference and simulated chip on the first ``samples`` of a split (None: all) and compare every spike, potential and score."""
-    virtual, count = Chip(network, chip), sample_count(network, data, samples)
+    virtual, count = Chip(place(network, chip, untimed=True)), sample_count(network, data, samples)
     size = batch_size(max(virtual.estimate_bytes(1, potentials=True), sample_bytes(network, "run")))
     comparisons, predictions = [], np.empty(count, np.int64)
     for batch in batches(count, size, "compare with reference", progress):

@@ -19,6 +19,7 @@ import optuna
 
 import spikefold
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import place
 from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import ChipError, DataError, FoldError, NetworkError
@@ -167,7 +168,7 @@ class _Evaluator:
 
     def placed(self, bits: Bits) -> Chip:
         """Return the simulated chip with the network with ``bits``; where there is none, a FoldError, NetworkError or ChipError."""
-        return Chip(self.fold(bits).network, self.chip)
+        return Chip(place(self.fold(bits).network, self.chip, untimed=True))
 
     def memory_bits(self, bits: Bits) -> int:
         """Return how many bits all weights take together; those that layers share count once."""

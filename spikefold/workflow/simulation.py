@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import beyond_cores
+from spikefold.chip.placement import beyond_cores, place
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import DataError
 from spikefold.network.fields import Int
@@ -103,8 +103,8 @@ def simulate(
     Nothing is timed where no core runs the network. Raises a ChipError where it does not fit the chip or, with ``strict``, a potential
     is clamped, and a DataError where the data does not fit the network.
     """
-    virtual, count = Chip(network, chip), sample_count(network, data, samples)
-    timing = not virtual.untimed
+    virtual, count = Chip(place(network, chip, untimed=True)), sample_count(network, data, samples)
+    timing = not virtual.placement.untimed
     if trace_samples < 1:
         raise DataError(f"trace samples: {trace_samples}; it must be at least 1")
     first = virtual.run(events_of(network, data, range(min(count, trace_samples))), potentials=potentials, timing=timing)
@@ -135,7 +135,7 @@ def inference_cycles(trace: Trace, samples: int) -> Int:
 
 def peak_bytes(network: Network, chip: ChipConfig, *, samples: int, trace_samples: int, potentials: bool) -> int:
     """Return about how much memory :func:`simulate` takes at its peak: the kept trace, and the batch at work."""
-    virtual = Chip(network, chip)
+    virtual = Chip(place(network, chip, untimed=True))
     batch = min(samples, batch_size(virtual.estimate_bytes(1)))
     return virtual.estimate_bytes(min(samples, trace_samples), potentials=potentials) + WORKING_COPIES * virtual.estimate_bytes(batch)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spikefold.chip.placement import place
 from spikefold.data.datasets import Dataset
 from spikefold.network import reference
 from spikefold.network.trace import Comparison, compare
@@ -74,14 +75,14 @@ def verify(
     from spikefold.hw.bench.cosim import run_rtl
 
     read = read_build(build)
-    network, chip = read.network, read.chip
-    virtual = Chip(network, chip)
+    network, placement = read.network, place(read.network, read.chip)
+    virtual = Chip(placement)
     sample_count(network, data, samples)
     held_against: dict[str, list[Comparison]] = {"reference": [], "simulated": []}
     size = run_size(virtual, events_of(network, data, range(1)), RUN_CYCLES[simulator])
     for batch in batches(samples, size, "run Verilog", progress):
         events = events_of(network, data, batch)
-        got = run_rtl(build, network, chip, events, top=read.top, simulator=simulator)
+        got = run_rtl(build, placement, events, top=read.top, simulator=simulator)
         expected = {"reference": reference.run(network, events, potentials=True), "simulated": virtual.run(events, potentials=True)}
         for name, trace in expected.items():
             held_against[name].append(shifted(compare(trace, got), batch.start))

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spikefold.chip.placement import place
 from spikefold.data.errors import SpikefoldError
 from spikefold.hw.bench import cosim
 from spikefold.hw.bench.cosim import NEVER_SEEN, run_rtl
 from spikefold.hw.emit.stimulus import stimulus
 from spikefold.hw.gateware.interface import Interface
 from spikefold.network.trace import Trace, compare, idle_steps
-from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.equivalence.mutate import RTL_CASES
 from tests.hw.builds import build, self_check
 from tests.random_networks import Case, random_case
+from tests.virtual import virtual
 
 TIMED = {"spikes", "potentials", "scores", "arrivals", "results", "cycles"}
 VALUES = {"spikes", "potentials", "scores"}
@@ -28,7 +29,7 @@ GROUP = 9
 
 
 def expected(case: Case, gaps: Any = None) -> Trace:
-    return Chip(case.network, case.chip).run(case.events, potentials=True, gaps=gaps)
+    return virtual(case.network, case.chip).run(case.events, potentials=True, gaps=gaps)
 
 
 def gaps_of(case: Case, kind: str) -> Any:
@@ -36,7 +37,7 @@ def gaps_of(case: Case, kind: str) -> Any:
 
 
 def rtl(folder: Path, case: Case, **options: Any) -> Trace:
-    return run_rtl(folder, case.network, case.chip, case.events, **options)
+    return run_rtl(folder, place(case.network, case.chip), case.events, **options)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_another_simulator_is_refused_by_name(folder: Path, case: Case) -> None:
 
 def test_events_of_another_shape_are_refused_before_anything_runs(folder: Path, case: Case) -> None:
     with pytest.raises(SpikefoldError, match="events"):
-        run_rtl(folder, case.network, case.chip, np.zeros((1, 1, 9, 9, 9), np.int8))
+        run_rtl(folder, place(case.network, case.chip), np.zeros((1, 1, 9, 9, 9), np.int8))
 
 
 @pytest.mark.usefixtures("bench_of_the_build")
@@ -241,7 +242,7 @@ def test_the_bench_of_the_build_does_not_judge_it(folder: Path, case: Case) -> N
 
 
 def test_a_log_that_was_cut_is_read_as_far_as_it_goes(case: Case) -> None:
-    interface = Interface(case.network, case.chip)
+    interface = Interface(place(case.network, case.chip))
     played = stimulus(interface, case.events, idle_steps(None, len(case.events), interface.depth))
     got = cosim.read_trace("S 10\nE 0 1", interface, played, case.network.timesteps, timed=True, passed=True)
     assert got.timing is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikefold.chip.placement import place
 from spikefold.hw.bench import cosim
 from spikefold.hw.bench.cosim import NEVER_SEEN, Play, play, read_trace
 from spikefold.hw.emit.stimulus import Stimulus, stimulus
@@ -19,10 +20,10 @@ from spikefold.network import reference
 from spikefold.network.network import Network
 from spikefold.network.schedule import Schedule
 from spikefold.network.trace import Comparison, Trace, compare
-from spikefold.sim.engine import Chip
 from tests.cases import image
 from tests.hw.builds import build
 from tests.random_networks import Case
+from tests.virtual import virtual
 
 TIMESTEPS, SAMPLES = 3, 2
 SHAPE = (3, 5, 6)
@@ -49,12 +50,12 @@ def case() -> Case:
 
 @pytest.fixture(scope="module")
 def interface(case: Case) -> Interface:
-    return Interface(case.network, case.chip)
+    return Interface(place(case.network, case.chip))
 
 
 @pytest.fixture(scope="module")
 def expected(case: Case) -> Trace:
-    return Chip(case.network, case.chip).run(case.events, potentials=True, gaps=GAPS)
+    return virtual(case.network, case.chip).run(case.events, potentials=True, gaps=GAPS)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def alone(case: Case, interface: Interface) -> Stimulus:
 
 @pytest.fixture(scope="module")
 def expected_alone(case: Case) -> Trace:
-    return Chip(case.network, case.chip).run(case.events[:1], potentials=True, gaps=GAPS[:1])
+    return virtual(case.network, case.chip).run(case.events[:1], potentials=True, gaps=GAPS[:1])
 
 
 class Streams:

@@ -33,10 +33,10 @@ def check_reference(case: Case) -> tuple[Comparison, Trace, Trace]:
 
 def check_simulator(case: Case) -> tuple[Comparison, Trace, Trace]:
     """The simulator against the reference."""
-    from spikefold.sim.engine import Chip
+    from tests.virtual import virtual
 
     expected = reference.run(case.network, case.events, potentials=True)
-    got = Chip(case.network, case.chip).run(case.events, potentials=True)
+    got = virtual(case.network, case.chip).run(case.events, potentials=True)
     return compare(expected, got), expected, got
 
 
@@ -47,29 +47,29 @@ def check_rtl(case: Case, *, simulator: Literal["icarus", "verilator"] = "icarus
     """
     from spikefold.hw.bench.cosim import run_rtl
     from spikefold.hw.emit.generate import generate
-    from spikefold.sim.engine import Chip
+    from tests.virtual import virtual
 
-    chip = Chip(case.network, case.chip)
+    chip = virtual(case.network, case.chip)
     events = np.resize(case.events, (max(RTL_INFERENCES, len(case.events)), *case.events.shape[1:]))
     gaps = [(0, 1, chip.depth, 0, chip.depth + 2)[n % 5] for n in range(len(events))]
     expected = chip.run(events, potentials=True, gaps=gaps)
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         build = Path(name)
-        generate(case.network, case.chip, build, events[:1], chip.run(events[:1], potentials=True))
-        got = run_rtl(build, case.network, case.chip, events, simulator=simulator, gaps=gaps)
+        generate(chip.placement, build, events[:1], chip.run(events[:1], potentials=True))
+        got = run_rtl(build, chip.placement, events, simulator=simulator, gaps=gaps)
         comparison = compare(expected, got)
         if stalled:
-            other = run_rtl(build, case.network, case.chip, events, simulator=simulator, gaps=gaps, idle=0.3, blocked=0.5, seed=len(events))
+            other = run_rtl(build, chip.placement, events, simulator=simulator, gaps=gaps, idle=0.3, blocked=0.5, seed=len(events))
             comparison = merge([comparison, compare(expected, other)])
     return comparison, expected, got
 
 
 def check_graph(case: Case) -> tuple[Comparison, Trace, Trace]:
     """The simulator against the reference on a network that no core runs, without timing."""
-    from spikefold.sim.engine import Chip
+    from tests.virtual import virtual
 
     expected = reference.run(case.network, case.events, potentials=True)
-    got = Chip(case.network, case.chip).run(case.events, potentials=True, timing=False)
+    got = virtual(case.network, case.chip).run(case.events, potentials=True, timing=False)
     return compare(expected, got), expected, got
 
 

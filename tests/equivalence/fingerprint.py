@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from spikefold.chip.placement import place
 from spikefold.hw.emit.generate import generate
 from spikefold.network.trace import Trace
 from spikefold.sim.engine import Chip
@@ -84,8 +85,9 @@ def random_prints(seed: int, folder: Path) -> dict[str, str]:
     """Return the hashes of a random network: of its trace and its build."""
     case, build = random_case(seed, small=True), folder / "build"
     build.mkdir()
-    trace = Chip(case.network, case.chip).run(case.events, potentials=True)
-    generate(case.network, case.chip, build, case.events, trace)
+    placement = place(case.network, case.chip)
+    trace = Chip(placement).run(case.events, potentials=True)
+    generate(placement, build, case.events, trace)
     return {"trace": hash_arrays(trace_arrays(trace))} | hash_files(build)
 
 

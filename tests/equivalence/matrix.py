@@ -35,9 +35,9 @@ from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.quantize.folded import evaluate_folded
 from spikefold.quantize.grids import held_bits
-from spikefold.sim.engine import Chip
 from tests.float_networks import CELLS, TOPOLOGIES, Cell, random_events, random_float_network
 from tests.grids import SCALES, moved_weights
+from tests.virtual import virtual
 
 __all__ = ["Result", "check_cell", "main"]
 
@@ -137,7 +137,7 @@ def check_grids(result: Result, cell: Cell, seed: int) -> None:
             result.grid_weights += layer.weights.size
             result.moved_weights += moved
             result.first = result.first or (f"{name}: {moved} weights of {layer.name} left their grid" if moved else "")
-    comparison = compare(reference.run(integer, events, potentials=True), Chip(integer, CHIP).run(events, potentials=True, timing=False))
+    comparison = compare(reference.run(integer, events, potentials=True), virtual(integer, CHIP).run(events, potentials=True, timing=False))
     result.values += sum(comparison.compared.values())
     result.differences += sum(comparison.differing.values())
     result.first = result.first or (f"{name}: {comparison.first}" if comparison.first else "")
@@ -159,7 +159,7 @@ def check_integers(result: Result, network: FloatNetwork, events: np.ndarray, di
         result.refused.add(str(error).partition(": ")[2])
         return
     expected = reference.run(integer, events, potentials=True)
-    comparison = compare(expected, Chip(integer, CHIP).run(events, potentials=True, timing=False))
+    comparison = compare(expected, virtual(integer, CHIP).run(events, potentials=True, timing=False))
     result.integer += 1
     result.values += sum(comparison.compared.values())
     result.differences += sum(comparison.differing.values())
@@ -176,12 +176,12 @@ def verilog_differences(network: Network, events: np.ndarray) -> int:
     from spikefold.hw.bench.cosim import run_rtl
     from spikefold.hw.emit.generate import generate
 
-    chip = Chip(network, CHIP)
+    chip = virtual(network, CHIP)
     expected = chip.run(events, potentials=True)
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         build = Path(name)
-        generate(network, CHIP, build, events[:1], chip.run(events[:1], potentials=True))
-        return sum(compare(expected, run_rtl(build, network, CHIP, events)).differing.values())
+        generate(chip.placement, build, events[:1], chip.run(events[:1], potentials=True))
+        return sum(compare(expected, run_rtl(build, chip.placement, events)).differing.values())
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
@@ -203,9 +203,9 @@ def summary(results: Sequence[Result]) -> str:
     words = [f"exact, {total['folded']:,}" if not total["mismatches"] else f"{total['mismatches']:,} SPIKES DIFFER"]
     if any(r.refused for r in results):
         words.append("integers refused" if not total["integer"] else "some integers refused")
-    for count, differences, place in (("integer", "differences", "simulator"), ("rtl", "rtl_differences", "Verilog")):
+    for count, differences, where in (("integer", "differences", "simulator"), ("rtl", "rtl_differences", "Verilog")):
         if total[count]:
-            words.append(f"{place} {total[count]:,}" if not total[differences] else f"{total[differences]:,} VALUES DIFFER IN THE {place.upper()}")
+            words.append(f"{where} {total[count]:,}" if not total[differences] else f"{total[differences]:,} VALUES DIFFER IN THE {where.upper()}")
     return "; ".join(words)
 
 

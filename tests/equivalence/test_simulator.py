@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from spikefold.chip.config import ChipConfig
 from spikefold.network.trace import compare
-from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.equivalence.check import check_simulator
 from tests.random_networks import Case, random_case
 from tests.strategies import cases, rasters
+from tests.virtual import virtual
 
 
 def assert_simulated(case: Case) -> int:
@@ -42,7 +42,7 @@ def test_drawn_networks_and_rasters(data: st.DataObject):
 def test_the_chip_changes_no_value():
     case = random_case(77, small=True)
     runs = [
-        Chip(case.network, ChipConfig(lanes=lanes, event_queue_depth=depth)).run(case.events, potentials=True)
+        virtual(case.network, ChipConfig(lanes=lanes, event_queue_depth=depth)).run(case.events, potentials=True)
         for lanes, depth in ((1, 1), (3, 4), (16, 16))
     ]
     for other in runs[1:]:
@@ -56,7 +56,7 @@ def test_the_chip_changes_no_value():
 
 def test_gaps_change_no_value():
     case = next(case for case in CASES if case.name == "three inferences start alike")
-    chip = Chip(case.network, case.chip)
+    chip = virtual(case.network, case.chip)
     expected = chip.run(case.events, potentials=True, timing=False)
     for gaps in (0, 1, [3, 0, 2], None):
         assert compare(expected, chip.run(case.events, potentials=True, gaps=gaps)).equal

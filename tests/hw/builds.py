@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from spikefold.chip.placement import place
 from spikefold.hw.emit.generate import generate
 from spikefold.hw.gateware.interface import TOP
 from spikefold.sim.engine import Chip
@@ -16,7 +17,8 @@ SELF_CHECK = "iverilog -g2005 -Wall -s selfcheck -o selfcheck.vvp -f spikefold.f
 def build(case: Case, folder: Path, top: str = TOP) -> Path:
     """Generate ``case`` into a new ``folder`` and return it."""
     folder.mkdir()
-    generate(case.network, case.chip, folder, case.events, Chip(case.network, case.chip).run(case.events, potentials=True), top=top)
+    placement = place(case.network, case.chip)
+    generate(placement, folder, case.events, Chip(placement).run(case.events, potentials=True), top=top)
     return folder
 
 

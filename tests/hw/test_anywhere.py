@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from spikefold.chip.placement import place
 from spikefold.data.errors import ChipError
 from spikefold.hw.bench.cosim import run_rtl, simulator_environment
 from spikefold.hw.emit.generate import chip_verilog
 from spikefold.hw.gateware.chip import SpikingChip
 from spikefold.hw.gateware.interface import Interface
 from spikefold.network.trace import compare
-from spikefold.sim.engine import Chip
 from tests.hw.builds import build, run
 from tests.random_networks import Case, random_case
+from tests.virtual import virtual
 
 BENCH = 'iverilog -g2005 -Wall -s selfcheck -Pselfcheck.BUILD="a/" -o bench.vvp a/rtl/alpha.v a/rtl/alpha_ram.v a/rtl/alpha_rom.v a/tb/selfcheck.v'
 SOURCES = "a/rtl/alpha.v a/rtl/alpha_ram.v a/rtl/alpha_rom.v b/rtl/beta.v b/rtl/beta_ram.v b/rtl/beta_rom.v"
@@ -53,15 +54,15 @@ def test_a_bench_without_one_of_its_files_fails_at_once(design: Path, tmp_path: 
 
 def test_verify_runs_a_chip_of_another_name(cases: dict[str, Case], design: Path) -> None:
     case = cases["alpha"]
-    expected = Chip(case.network, case.chip).run(case.events, potentials=True)
-    assert compare(expected, run_rtl(design / "a", case.network, case.chip, case.events, top="alpha")).equal
+    expected = virtual(case.network, case.chip).run(case.events, potentials=True)
+    assert compare(expected, run_rtl(design / "a", place(case.network, case.chip), case.events, top="alpha")).equal
 
 
 def test_two_builds_stand_in_one_design(cases: dict[str, Case], design: Path) -> None:
-    chips = "".join(
-        f'    {name} #(.MEM("{name[0]}/mem/")) {name}_chip ({", ".join(f".{p.name}()" for p in Interface(case.network, case.chip).streams)});\n'
-        for name, case in cases.items()
-    )
+    chips = ""
+    for name, case in cases.items():
+        ports = ", ".join(f".{port.name}()" for port in Interface(place(case.network, case.chip)).streams)
+        chips += f'    {name} #(.MEM("{name[0]}/mem/")) {name}_chip ({ports});\n'
     shown = "".join(f'        $display("%h", {name}_chip.{WEIGHTS});\n' for name in cases)
     (design / "two.v").write_text(f"module two;\n{chips}    initial begin\n        #1;\n{shown}    end\nendmodule\n")
     assert run(design, f"iverilog -g2005 -s two -o two.vvp two.v {SOURCES}").returncode == 0
@@ -77,9 +78,9 @@ def test_two_builds_stand_in_one_design(cases: dict[str, Case], design: Path) ->
 @pytest.mark.parametrize("top", ["", "2nd", "a-b", "a b", "a__b", "a_", "_a", "chip_rom", "chip_ram", "selfcheck", "harness", "ä", "a" * 65, "a\n"])
 def test_what_no_module_can_be_called_is_refused(cases: dict[str, Case], top: str) -> None:
     with pytest.raises(ChipError, match=r"^top module .*: it must be at most 64 letters, digits and single underscores"):
-        Interface(cases["alpha"].network, cases["alpha"].chip, top)
+        Interface(place(cases["alpha"].network, cases["alpha"].chip), top)
 
 
 def test_a_keyword_is_refused_as_a_name(cases: dict[str, Case]) -> None:
     with pytest.raises(ChipError, match=r"^top module 'logic': it is a keyword of Verilog; choose another name$"):
-        chip_verilog(SpikingChip(cases["alpha"].network, cases["alpha"].chip, "logic"))
+        chip_verilog(SpikingChip(Interface(place(cases["alpha"].network, cases["alpha"].chip), "logic")))

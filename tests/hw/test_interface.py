@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import place
 from spikefold.data.coding import InputCoding
 from spikefold.hw.emit.documents import coding_text, readme
 from spikefold.hw.emit.generate import chip_verilog
@@ -18,16 +19,16 @@ from spikefold.hw.gateware.interface import EVENT, IDLE, TICK, Interface, whole_
 from spikefold.network.fields import signed_range
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
-from spikefold.sim.engine import Chip
 from tests.cases import CASES
 from tests.hw.builds import build, run
 from tests.random_networks import random_case
+from tests.virtual import virtual
 
 GRADED = next(case for case in CASES if case.name == "pooled payloads that cancel, and graded ones")
 
 
 def test_a_beat_is_its_kind_and_the_event_above() -> None:
-    interface = Interface(GRADED.network, GRADED.chip)
+    interface = Interface(place(GRADED.network, GRADED.chip))
     assert {name: (field.offset, field.width) for name, field in interface.beat} == {"kind": (0, 2), "event": (2, 1 + 2 + 2 + 4)}
     assert interface.input_width == 16
     beat = interface.beat.const({"kind": EVENT, "event": {"channel": 0, "y": 2, "x": 3, "payload": -7}}).as_bits()
@@ -40,7 +41,7 @@ def test_streams_have_whole_bytes(bits: int, width: int) -> None:
 
 
 def test_beats_are_events_then_a_tick_in_every_timestep() -> None:
-    interface = Interface(GRADED.network, GRADED.chip)
+    interface = Interface(place(GRADED.network, GRADED.chip))
     events = np.repeat(GRADED.events, 2, 0)
     events[1, 1] = 0
     played = stimulus(interface, events, [1, 0])
@@ -56,7 +57,7 @@ def test_beats_are_events_then_a_tick_in_every_timestep() -> None:
 @pytest.mark.parametrize("seed", [19, 35])
 def test_the_verilog_has_the_declared_ports(seed: int) -> None:
     case = random_case(seed, small=True)
-    chip = SpikingChip(case.network, case.chip)
+    chip = SpikingChip(Interface(place(case.network, case.chip)))
     interface = chip.traced.interface
     verilog = chip_verilog(chip)
 
@@ -74,7 +75,7 @@ def test_the_verilog_has_the_declared_ports(seed: int) -> None:
 
 
 def test_the_page_gives_every_port_and_every_bit_of_a_beat() -> None:
-    interface = Interface(GRADED.network, GRADED.chip)
+    interface = Interface(place(GRADED.network, GRADED.chip))
     text = readme(interface, [1234, 5678], {"mem/a.hex": 5})
     for port in interface.streams:
         assert f"| `{port.name}` | {'in' if port.is_input else 'out'} | {port.width} |" in text
@@ -126,7 +127,7 @@ def test_the_page_says_in_words_and_a_formula_how_a_sample_becomes_events(coding
 
 
 def test_no_step_takes_as_long_as_the_watchdog_waits() -> None:
-    assert Interface(GRADED.network, GRADED.chip).watchdog_cycles == 200_000
+    assert Interface(place(GRADED.network, GRADED.chip)).watchdog_cycles == 200_000
     folder = Path(__file__).parents[2] / "examples" / "models" / "fashion_mnist_bntt"
     network, chip = fold(load_float(folder / "model.safetensors")).network, ChipConfig(name="narrow", lanes=1)
     # Thresholds that every neuron reaches in every timestep: all events that there can be.
@@ -136,7 +137,7 @@ def test_no_step_takes_as_long_as_the_watchdog_waits() -> None:
     )
     busy = replace(network, populations=populations)
     events = np.full((1, network.timesteps, *network.input.shape), network.input.payload_max, np.int8)
-    timing = Chip(busy, chip).run(events).timing
+    timing = virtual(busy, chip).run(events).timing
     assert timing is not None
-    waits = Interface(busy, chip).watchdog_cycles
+    waits = Interface(place(busy, chip)).watchdog_cycles
     assert 200_000 < timing.cycles.max() < waits < 3 * timing.cycles.max()

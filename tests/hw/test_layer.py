@@ -5,6 +5,7 @@ import pytest
 from amaranth.hdl import Const
 from amaranth.lib import data
 
+from spikefold.chip.placement import place
 from spikefold.hw.gateware.interface import Interface
 from spikefold.hw.gateware.layer import LayerConfig, event_layout
 from spikefold.network.network import Network
@@ -21,7 +22,7 @@ def layer_of(lanes: int, decode: str = "spike_count", **fields: Any) -> LayerCon
     """A layer of 5 neurons and 3 timesteps."""
     potential = {"threshold": (1 << 24) - 1, "reset": "none"} if decode == "potential" else {}
     case = single("schedule", [[1]] * T, np.arange(1, C + 1)[:, None], lanes=lanes, decode=decode, **{"threshold": 9} | potential | fields)
-    return Interface(case.network, case.chip).layers[0]
+    return Interface(place(case.network, case.chip)).layers[0]
 
 
 def stored(layer: LayerConfig, name: str) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_a_corrupted_image_fails(folder: Path, image: str) -> None:
 @pytest.mark.parametrize("name", ["events_0", "events_1", "updates_0", "updates_1", "results"])
 def test_what_was_expected_last_and_never_came_fails(folder: Path, name: str) -> None:
     case = random_case(SEED, small=True)
-    interface = Interface(case.network, case.chip)
+    interface = Interface(place(case.network, case.chip))
     counts = {path.stem: len(path.read_text().splitlines()) for path in (folder / "vectors").iterdir()}
     counts[name] += 1
     (folder / "tb" / "selfcheck.v").write_text(self_checking_bench(interface, counts, interface.watchdog_cycles))

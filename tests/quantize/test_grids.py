@@ -16,8 +16,8 @@ from spikefold.quantize.float_network import FloatNetwork, Norm
 from spikefold.quantize.fold import fold
 from spikefold.quantize.grids import held, held_bits
 from spikefold.quantize.rounding import integer_gain, weight_steps
-from spikefold.sim.engine import Chip
 from tests.quantize.test_steps import CHANNELS, INPUTS, TIMESTEPS, chain, dense, flips, spikes_in
+from tests.virtual import virtual
 
 Rng = np.random.Generator
 STEPS = {
@@ -245,7 +245,7 @@ def test_a_huge_channel_takes_no_bits_from_the_gains_of_the_others(form: Any) ->
     assert connection.gain_shift.values.shape == (1, CHANNELS)
     expected, found = evaluate(network, events).spikes[0][:, :, 1:], reference.run(result.network, events, potentials=True)
     assert (expected != found.spikes[0][:, :, 1:]).sum() < 0.03 * expected.sum()
-    assert compare(found, Chip(result.network, ChipConfig()).run(events, potentials=True, timing=False)).equal
+    assert compare(found, virtual(result.network, ChipConfig()).run(events, potentials=True, timing=False)).equal
 
 
 def test_one_shift_stays_where_it_takes_no_bits() -> None:

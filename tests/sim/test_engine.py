@@ -13,11 +13,11 @@ from spikefold.data.errors import ChipError, DataError, SpikefoldError
 from spikefold.network import reference
 from spikefold.network.trace import Trace, compare
 from spikefold.sim import kernels, layers, timing
-from spikefold.sim.engine import Chip
 from spikefold.sim.layers import BATCH
 from tests.cases import CASES, single
 from tests.equivalence.mutate import cases_for
 from tests.random_networks import Case, random_case
+from tests.virtual import virtual
 
 
 def many(case: Case, samples: int) -> np.ndarray:
@@ -38,7 +38,7 @@ def assert_equal(expected: Trace, got: Trace) -> None:
 def test_batches_leave_no_seam(samples: int):
     case = random_case(3, small=True, timesteps=4)
     events = many(case, samples)
-    chip = Chip(case.network, case.chip)
+    chip = virtual(case.network, case.chip)
     got = chip.run(events, potentials=True)
     assert_equal(reference.run(case.network, events, potentials=True), got)
     for edge in sorted({0, min(BATCH - 1, samples - 1), min(BATCH, samples - 1), samples - 1}):
@@ -50,7 +50,7 @@ def test_batches_leave_no_seam(samples: int):
 def test_progress_counts_layer_runs_up_to_all_of_them():
     case = random_case(1, small=True, layers=3, timesteps=2)
     seen: list[tuple[int, int]] = []
-    Chip(case.network, case.chip).run(many(case, BATCH + 6), progress=lambda done, total: seen.append((done, total)))
+    virtual(case.network, case.chip).run(many(case, BATCH + 6), progress=lambda done, total: seen.append((done, total)))
     total = 3 * (BATCH + 6)
     assert seen == [(layer * (BATCH + 6) + done, total) for layer in range(3) for done in (BATCH, BATCH + 6)]
 
@@ -68,8 +68,8 @@ def test_another_order_of_events_changes_no_value():
         grouped = first.tensor.reshape(first.tensor.shape[0], len(order), -1)[:, order].reshape(first.tensor.shape)
         others = tuple(w for w in case.network.weights if w is not first)
         permuted = replace(case.network, weights=(replace(first, tensor=grouped), *others))
-        a = Chip(case.network, case.chip).run(case.events, potentials=True)
-        b = Chip(permuted, case.chip).run(case.events[:, :, order], potentials=True)
+        a = virtual(case.network, case.chip).run(case.events, potentials=True)
+        b = virtual(permuted, case.chip).run(case.events[:, :, order], potentials=True)
         assert_equal(replace(a, timing=None), replace(b, timing=None))
         assert a.timing is not None
         assert b.timing is not None
@@ -81,7 +81,7 @@ def test_another_order_of_events_changes_no_value():
 def test_gaps_change_cycles_and_no_value(seed: int):
     case = random_case(seed, small=True, layers=2, timesteps=3)
     events = many(case, 4)
-    chip = Chip(case.network, case.chip)
+    chip = virtual(case.network, case.chip)
     isolated = chip.run(events, potentials=True)
     assert isolated.timing is not None
     for gaps in (0, 1, 2, 7, [2, 0, 5, 1]):
@@ -96,7 +96,7 @@ def test_gaps_change_cycles_and_no_value(seed: int):
 
 def test_timing_and_potentials_are_kept_on_demand_and_change_nothing():
     case = random_case(8, small=True)
-    chip = Chip(case.network, case.chip)
+    chip = virtual(case.network, case.chip)
     full, bare = chip.run(case.events, potentials=True), chip.run(case.events, timing=False)
     assert (bare.potentials, bare.timing) == (None, None)
     assert_equal(full, bare)
@@ -104,7 +104,7 @@ def test_timing_and_potentials_are_kept_on_demand_and_change_nothing():
 
 def test_events_need_not_be_contiguous():
     case = random_case(5, small=True)
-    chip = Chip(case.network, case.chip)
+    chip = virtual(case.network, case.chip)
     turned = np.asfortranarray(case.events)
     assert not turned.flags.c_contiguous
     assert_equal(chip.run(case.events, potentials=True), chip.run(turned, potentials=True))
@@ -130,9 +130,9 @@ def test_each_kernel_is_handed_one_form_of_arguments(monkeypatch: pytest.MonkeyP
         frozen = case.events.copy()
         frozen.flags.writeable = False
         for events in (case.events, np.asfortranarray(case.events), frozen):
-            Chip(case.network, case.chip).run(events, potentials=seed % 2 == 0, timing=seed % 3 > 0)
+            virtual(case.network, case.chip).run(events, potentials=seed % 2 == 0, timing=seed % 3 > 0)
     for case in cases_for("graph"):
-        Chip(case.network, case.chip).run(case.events, potentials=True, timing=False)
+        virtual(case.network, case.chip).run(case.events, potentials=True, timing=False)
     # Payloads of 8 and of 32 bits are added up by the same kernel.
     assert {name: len(forms) for name, forms in handed.items()} == {name: 2 if name == "accumulate" else 1 for name in handed}
     assert {"run_layer", "time_link", "accumulate", "update_driven", "update_srm", "psp_root"} <= set(handed)
@@ -140,14 +140,14 @@ def test_each_kernel_is_handed_one_form_of_arguments(monkeypatch: pytest.MonkeyP
 
 def test_a_run_changes_neither_its_events_nor_the_next_run():
     case = random_case(6, small=True)
-    chip, events = Chip(case.network, case.chip), case.events.copy()
+    chip, events = virtual(case.network, case.chip), case.events.copy()
     first = chip.run(events, potentials=True)
     assert np.array_equal(events, case.events)
     assert_equal(first, chip.run(events, potentials=True))
 
 
 def test_depth_is_one_step_a_core():
-    assert [Chip(c.network, c.chip).depth for c in (random_case(0, small=True, layers=n) for n in (1, 2, 3))] == [1, 2, 3]
+    assert [virtual(c.network, c.chip).depth for c in (random_case(0, small=True, layers=n) for n in (1, 2, 3))] == [1, 2, 3]
 
 
 def size(trace: Trace) -> int:
@@ -163,7 +163,7 @@ def test_the_estimate_is_about_what_a_trace_takes(potentials: bool, timing: bool
     compared = 0
     for seed in range(40):
         case = random_case(seed, small=False)
-        chip = Chip(case.network, case.chip)
+        chip = virtual(case.network, case.chip)
         trace = chip.run(case.events, potentials=potentials, timing=timing)
         sources = [np.count_nonzero(s) / s.size for s in (case.events, *trace.spikes[:-1])]
         if not 0.15 <= min(sources) <= max(sources) <= 0.45:
@@ -188,19 +188,19 @@ class TestErrors:
         ],
     )
     def test_a_chip_that_is_too_small(self, limit: str, most: int, message: str):
-        Chip(self.case.network, replace(self.case.chip, **{limit: int(message.split(": ")[1].split()[0])}))
+        virtual(self.case.network, replace(self.case.chip, **{limit: int(message.split(": ")[1].split()[0])}))
         with pytest.raises(ChipError) as error:
-            Chip(self.case.network, replace(self.case.chip, **{limit: most}))
+            virtual(self.case.network, replace(self.case.chip, **{limit: most}))
         assert str(error.value) == message
 
     def test_more_layers_than_cores(self):
         case = random_case(2, small=True, layers=3)
         with pytest.raises(ChipError) as error:
-            Chip(case.network, ChipConfig(name="pair", cores=2))
+            virtual(case.network, ChipConfig(name="pair", cores=2))
         assert str(error.value) == "network: 3 layers, one core each; chip 'pair' has 2 cores"
 
     def test_events_that_are_not_the_networks(self):
-        chip = Chip(self.case.network, self.case.chip)
+        chip = virtual(self.case.network, self.case.chip)
         with pytest.raises(DataError) as error:
             chip.run(self.case.events[:, :1])
         assert str(error.value) == "events: int8 [1, 1, 1, 1, 1]; the network takes int8 [N, 2, 1, 1, 1] with N of at least 1"
@@ -210,7 +210,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("gaps", [-1, [1, 2], [-3]])
     def test_gaps(self, gaps: int | list[int]):
-        chip = Chip(self.case.network, self.case.chip)
+        chip = virtual(self.case.network, self.case.chip)
         with pytest.raises(SpikefoldError) as error:
             chip.run(self.case.events, gaps=gaps)
         shown = [gaps] if isinstance(gaps, int) else gaps
@@ -218,7 +218,7 @@ class TestErrors:
 
     def test_a_strict_run_allows_not_even_one_clamp(self):
         case = next(case for case in CASES if case.name == "a clamped sum fires")
-        chip = Chip(case.network, case.chip)
+        chip = virtual(case.network, case.chip)
         assert chip.run(case.events).clamps == (1,)
         message = ""
         try:
@@ -230,7 +230,7 @@ class TestErrors:
     def test_nothing_was_simulated_before_an_error(self):
         seen: list[tuple[int, int]] = []
         with pytest.raises(SpikefoldError):
-            Chip(self.case.network, self.case.chip).run(self.case.events, gaps=-1, progress=lambda *step: seen.append(step))
+            virtual(self.case.network, self.case.chip).run(self.case.events, gaps=-1, progress=lambda *step: seen.append(step))
         assert not seen
 
 
@@ -238,5 +238,5 @@ def test_every_boundary_case_runs_on_a_chip_of_any_width():
     for case in CASES[::5]:
         expected = reference.run(case.network, case.events, potentials=True)
         for lanes in (1, 5, 64):
-            chip = Chip(case.network, replace(case.chip, lanes=lanes))
+            chip = virtual(case.network, replace(case.chip, lanes=lanes))
             assert_equal(expected, chip.run(case.events, potentials=True))

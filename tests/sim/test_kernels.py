@@ -11,9 +11,9 @@ import pytest
 from spikefold.chip.core import axis_table
 from spikefold.sim import kernels
 from spikefold.sim.arguments import FanOut, Gain, Neuron, Schedules
-from spikefold.sim.engine import Chip
 from spikefold.sim.timing import LINK
 from tests.cases import CASES
+from tests.virtual import virtual
 
 LANES = 4
 
@@ -156,7 +156,7 @@ def digest() -> str:
     """Hash what the simulator leaves of every eighth boundary case."""
     found = hashlib.sha256()
     for case in CASES[::8]:
-        trace = Chip(case.network, case.chip).run(case.events, potentials=True, gaps=0)
+        trace = virtual(case.network, case.chip).run(case.events, potentials=True, gaps=0)
         assert trace.potentials is not None
         assert trace.timing is not None
         for array in (*trace.spikes, *trace.potentials, trace.scores, trace.sops, trace.timing.cycles, *trace.timing.arrivals):

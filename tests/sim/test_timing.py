@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from spikefold.network.trace import Timing
-from spikefold.sim.engine import Chip
 from spikefold.sim.timing import score_cycles
 from tests.cases import single
 from tests.random_networks import Case, random_case
+from tests.virtual import virtual
 
 
 def timed(case: Case, **options: object) -> Timing:
-    timing = Chip(case.network, case.chip).run(case.events, **options).timing  # type: ignore[arg-type]
+    timing = virtual(case.network, case.chip).run(case.events, **options).timing  # type: ignore[arg-type]
     assert timing is not None
     return timing
 
@@ -62,7 +62,7 @@ class TestByHand:
 class TestAnyNetwork:
     def test_every_event_arrives_once(self, seed: int):
         case = random_case(seed, small=True)
-        trace = Chip(case.network, case.chip).run(case.events)
+        trace = virtual(case.network, case.chip).run(case.events)
         assert trace.timing is not None
         for depth, (arrivals, source) in enumerate(zip(trace.timing.arrivals, (case.events, *trace.spikes), strict=False)):
             samples, timesteps = source.shape[:2]
@@ -115,6 +115,6 @@ class TestAnyNetwork:
 def test_scores_of_several_words():
     """Five classes on two lanes, so words of 2, 2 and 1 scores: a word is taken, fetched in the next cycle, and sends a score a cycle."""
     case = single("five classes", [[1]], np.ones((5, 1)), threshold=100, lanes=2)
-    plan = Chip(case.network, case.chip).plans[-1]
+    plan = virtual(case.network, case.chip).placement.cores[-1]
     # Taken in 7, fetched in 8, scores in 9 and 10; the next taken in 11, fetched in 12, scores in 13 and 14; the last in 17.
     assert score_cycles(plan).tolist() == [9, 10, 13, 14, 17]

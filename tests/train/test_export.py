@@ -8,12 +8,12 @@ from spikefold.chip.config import ChipConfig
 from spikefold.network import reference
 from spikefold.network.trace import compare
 from spikefold.quantize.fold import fold
-from spikefold.sim.engine import Chip
 from spikefold.train.errors import ExportError
 from spikefold.train.modules.export import to_float_network
 from spikefold.train.modules.network import build_network
 from spikefold.train.recipes.recipe import find_recipe, load_recipe
 from tests.train.scaled import scaled, trained_by_gradient
+from tests.virtual import virtual
 
 FOLDED = {
     "agd_cifar10_vgg3x2_v2": 5, "bntt_sequential_mnist_fc": 3, "conversion_cifar10_vgg3x2_v1": 7, "hybrid_imagenet_vgg13": 13,
@@ -48,7 +48,7 @@ def test_a_network_of_a_paper_is_exported_folded_and_the_same_in_reference_and_s
     shape = (2, network.timesteps, *coding.shape)
     events = np.random.default_rng(1).integers(coding.payload_min, coding.payload_max, shape, dtype=np.int8, endpoint=True)
     expected = reference.run(network, events, potentials=True)
-    assert compare(expected, Chip(network, ROOMY).run(events, potentials=True, timing=False)).equal
+    assert compare(expected, virtual(network, ROOMY).run(events, potentials=True, timing=False)).equal
     assert expected.spikes[0].any()
 
 

@@ -27,6 +27,7 @@ from spikefold.train.methods.training import split
 from spikefold.workflow import search as module
 from spikefold.workflow.search import LOG, NETWORK, SearchSettings, search
 from tests.train.recipes import recipe_text
+from tests.virtual import virtual
 
 DIGITS = Path(__file__).parents[2] / "examples" / "models" / "digits"
 TPE = SearchSettings(trials=12, samples=60, budget_points=2)
@@ -246,7 +247,7 @@ UNEVEN = SearchSettings(trials=12, samples=20, budget_points=100)
 def why_not(bits: dict[str, int]) -> str:
     """Why the chip does not take the network with ``bits``; "" where it does."""
     try:
-        Chip(fold(uneven(), weight_bits=bits).network, SHIFTS)
+        virtual(fold(uneven(), weight_bits=bits).network, SHIFTS)
     except ChipError as error:
         return str(error)
     return ""
@@ -267,7 +268,7 @@ def test_what_is_impossible_is_a_trial_beyond_the_budget(settings: SearchSetting
     assert 0 < sum("impossible" in trial for trial in different.values()) == summary["impossible_trials"] < len(different)
     assert different[2, 2]["impossible"].startswith("layer 'out' gain: a sum of 5 powers of two; chip 'default' shifts and adds 1")
     assert summary["chosen"]["memory_bits"] == min(trial["memory_bits"] for trial in tried if trial["within_budget"])
-    Chip(network_file.load(out / NETWORK), SHIFTS)
+    virtual(network_file.load(out / NETWORK), SHIFTS)
     lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()[1:]]
     assert {tuple(line["weight_bits"].values()): line.get("impossible") for line in lines} == {
         bits: trial.get("impossible") for bits, trial in different.items()

@@ -10,12 +10,12 @@ from spikefold.chip.config import ChipConfig
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import ChipError, DataError
 from spikefold.network import reference
-from spikefold.sim.engine import Chip
 from spikefold.workflow import batches
 from spikefold.workflow.reference_check import compare_with_reference
 from spikefold.workflow.samples import events_of
 from spikefold.workflow.simulation import inference_cycles, simulate
 from tests.quantize.networks import integer_network
+from tests.virtual import virtual
 from tests.workflow.networks import BEYOND_CORES, beyond_cores
 from tests.workflow.samples import CHIP, dataset
 
@@ -27,7 +27,7 @@ def test_a_simulation_is_that_of_the_chip_whatever_the_batches(batch_bytes: int,
     data = dataset(network)
     seen: list[tuple[str, int, int]] = []
     result = simulate(network, CHIP, data, trace_samples=5, potentials=True, progress=lambda *step: seen.append(step))
-    whole = Chip(network, CHIP).run(events_of(network, data, range(12)))
+    whole = virtual(network, CHIP).run(events_of(network, data, range(12)))
     assert np.array_equal(result.predictions, whole.predictions)
     assert np.array_equal(result.cycles, inference_cycles(whole, 12))
     assert whole.timing is not None
@@ -60,7 +60,7 @@ def test_data_that_does_not_fit_is_refused() -> None:
 
 def test_a_trace_without_timing_has_no_cycles() -> None:
     network = integer_network()
-    trace = Chip(network, CHIP).run(events_of(network, dataset(network), range(2)), timing=False)
+    trace = virtual(network, CHIP).run(events_of(network, dataset(network), range(2)), timing=False)
     with pytest.raises(DataError, match="without timing"):
         inference_cycles(trace, 2)
 
@@ -79,4 +79,4 @@ def test_what_no_core_runs_is_simulated_without_cycles(topology: str) -> None:
     assert re.match(BEYOND_CORES[topology], summary["untimed"])
     assert compare_with_reference(network, CHIP, data).comparison.equal
     with pytest.raises(ChipError, match="nothing can be timed; run it without timing"):
-        Chip(network, CHIP).run(events)
+        virtual(network, CHIP).run(events)

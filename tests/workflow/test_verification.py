@@ -6,23 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import Placement
 from spikefold.hw.bench import cosim
-from spikefold.network.network import Network
 from spikefold.network.trace import Trace
-from spikefold.sim.engine import Chip
 from spikefold.workflow import verification
 from spikefold.workflow.build import Build
 from spikefold.workflow.samples import events_of
 from spikefold.workflow.simulation import inference_cycles
 from spikefold.workflow.verification import run_size, verify
 from tests.quantize.networks import integer_network
+from tests.virtual import virtual
 from tests.workflow.samples import CHIP, dataset
 
 
 def test_runs_of_the_verilog_have_two_samples_at_least_and_as_many_as_their_cycles_hold() -> None:
     network = integer_network()
-    chip = Chip(network, CHIP)
+    chip = virtual(network, CHIP)
     first = events_of(network, dataset(network), range(1))
     cycles = int(inference_cycles(chip.run(first), 1)[0])
     assert [run_size(chip, first, held) for held in (1, 3 * cycles - 1, 3 * cycles)] == [2, 2, 3]
@@ -30,9 +29,9 @@ def test_runs_of_the_verilog_have_two_samples_at_least_and_as_many_as_their_cycl
 
 def test_a_verification_compares_all_that_both_sides_can_record(monkeypatch: pytest.MonkeyPatch) -> None:
     network = integer_network()
-    chip = Chip(network, CHIP)
+    chip = virtual(network, CHIP)
 
-    def hardware(build: Path, network: Network, config: ChipConfig, events: np.ndarray, *, simulator: str, top: str) -> Trace:
+    def hardware(build: Path, placement: Placement, events: np.ndarray, *, simulator: str, top: str) -> Trace:
         return replace(chip.run(events, potentials=True, gaps=None), clamps=None, sops=None)
 
     monkeypatch.setattr(cosim, "run_rtl", hardware)
