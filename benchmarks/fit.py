@@ -119,8 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chip = load_chip(options.chip or EXAMPLES / "chips" / device.chip)
     plans = place(network, chip).cores
     estimate = {
-        "block RAMs": sum(block_rams(m, chip) for plan in plans for m in core_memories(network, plan, chip)),
-        "multipliers": sum(multipliers(network, plan, chip) for plan in plans),
+        "block RAMs": sum(block_rams(m, chip.device) for plan in plans for m in core_memories(network, plan, chip.architecture)),
+        "multipliers": sum(multipliers(network, plan, chip.architecture) for plan in plans),
     }
     report = fitted(network, chip, device)
     clock = next(iter(report["fmax"].values()))

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.kernels import add_rows, walk_layer
 from benchmarks.networks import LAYERS, build
 from benchmarks.peers import NumpyLoop, Result, TorchFolded
+from spikefold.chip.architecture import Architecture
 from spikefold.chip.config import ChipConfig
 from spikefold.chip.core import CorePlan
 from spikefold.chip.placement import place
@@ -37,7 +38,7 @@ from spikefold.sim.layers import channels_last, fan_out_of
 SEED = 0
 TIMESTEPS = 16
 RATES = (0.02, 0.1, 0.3)
-CHIP = ChipConfig(name="benchmark", weight_bits_per_core=1 << 24)
+CHIP = ChipConfig(name="benchmark", architecture=Architecture(weight_bits_per_core=1 << 24))
 ROOFLINE_ROWS, ROOFLINE_NEURONS = 8, 1024
 """8 KiB of weights and 4 KiB of currents lie in the first-level cache."""
 CACHE_LINE_BYTES = 64

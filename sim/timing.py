@@ -31,7 +31,7 @@ def time_stream(placement: Placement, sources: list[Payloads], gaps: list[int]) 
     ``sources`` are the payloads into each core, channel-last [N, T, pixels, channels]. A host sends a timestep a step,
     and core ``d`` works ``d + 1`` steps behind the host.
     """
-    cores, queue_depth = placement.cores, placement.chip.event_queue_depth
+    cores, queue_depth = placement.cores, placement.chip.architecture.event_queue_depth
     samples, timesteps = sources[0].shape[:2]
     begins = np.concatenate([[0], np.cumsum(timesteps + np.array(gaps[:-1], np.int64))])[:samples]
     starts = begins[:, None] + np.arange(timesteps)

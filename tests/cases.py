@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding
 from spikefold.network.connection import Connection, Weights
 from spikefold.network.fields import bits_for
@@ -16,6 +15,7 @@ from spikefold.network.population import Population
 from spikefold.network.schedule import Schedule
 from spikefold.network.widths import weighted_bounds
 from spikefold.network.windows import layer_shape
+from tests.chips import chip_of
 from tests.random_networks import Case
 
 __all__ = ["CASES"]
@@ -88,7 +88,7 @@ def single(
     events = events.reshape(-1 if events.ndim == 3 else 1, *events.shape[-2:], 1, 1)
     source = coding(events.shape[2:], payload_bits)
     built = layer("input", "only", source.shape, weights, (source.payload_min, source.payload_max, payload_bits), **fields)
-    chip = ChipConfig(name="tiny", cores=1, lanes=lanes, event_queue_depth=depth)
+    chip = chip_of(name="tiny", cores=1, lanes=lanes, event_queue_depth=depth)
     return Case(name=name, network=network([built], source, events.shape[1], decode, offset), chip=chip, events=events)
 
 
@@ -106,7 +106,7 @@ def image(
     readout = layer(
         "conv", "out", conv[2].shape, [np.arange(pixels) % 97 - 48, np.arange(pixels) % 89 + 1], (0, 1, 2), reset="none", threshold=(1 << 24) - 1
     )
-    chip = ChipConfig(name="tiny", cores=2, lanes=lanes, event_queue_depth=1)
+    chip = chip_of(name="tiny", cores=2, lanes=lanes, event_queue_depth=1)
     return Case(name=name, network=network([conv, readout], source, timesteps, "potential", [3, -3]), chip=chip, events=events)
 
 

@@ -20,6 +20,7 @@ from spikefold.network.power_terms import nearest_terms
 from spikefold.network.schedule import Schedule
 from spikefold.network.widths import potential_bounds, weighted_bounds
 from spikefold.network.windows import layer_shape, pool
+from tests.chips import chip_of
 
 __all__ = ["BOUNDARIES", "Case", "boundary_statistics", "firing_rates", "random_case"]
 
@@ -78,7 +79,7 @@ def random_case(seed: int, *, small: bool, layers: int | None = None, timesteps:
         weights=tuple(weights), connections=tuple(connections), populations=tuple(populations),
         readout=Readout(decode=decode, offset=rng.integers(-20, 21, source[0])),
     )  # fmt: skip
-    chip = ChipConfig(
+    chip = chip_of(
         name=f"random{seed}", cores=layers, lanes=int(rng.integers(1, 17)), event_queue_depth=int(rng.integers(1, 17)), gain_terms=gain_terms
     )  # fmt: skip
     return Case(name=f"seed {seed}", network=network, chip=chip, events=events)

@@ -307,4 +307,4 @@ RECIPE = _reader("recipe", _recipes, load_recipe, {
     "spikefold.train.recipes.notation": ("_Parser",),
 })  # fmt: skip
 TABLE_OF_A_PAPER = _reader("table", _tables, _rows_too, {**STRUCTURE, "spikefold.train.papers.tables": ()})
-CHIP = _reader("chip", _chips, load_chip, {"spikefold.chip.config": ()})
+CHIP = _reader("chip", _chips, load_chip, {"spikefold.chip.config": (), "spikefold.chip.limits": ()})

@@ -63,7 +63,7 @@ def schedule_parts(layer: LayerConfig, spikes: Bools) -> Iterator[tuple[str, Boo
     if layer.population.never_fires:
         fired = np.ones_like(fired)
     spare = plan.groups * plan.lanes - plan.shape[0]
-    parameters = layer_parameters(layer.network, plan.index, layer.chip.gain_terms)
+    parameters = layer_parameters(layer.network, plan.index, layer.architecture.gain_terms)
     for axes in sorted({parameter.axes for parameter in parameters.values()} - {""}):
         seen = np.stack([fired, silent], axis=-1)
         if "t" not in axes:

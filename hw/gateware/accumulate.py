@@ -46,7 +46,7 @@ class AccumulateEngine(wiring.Component):
         """Build the queue, the walk and the adder pipeline."""
         m = Module()
         layer, plan = self.layer, self.layer.plan
-        m.submodules.queue = queue = Queue(layer.source_events, layer.chip.event_queue_depth)
+        m.submodules.queue = queue = Queue(layer.source_events, layer.architecture.event_queue_depth)
         m.submodules.rows, m.submodules.columns, m.submodules.weights = self.rows, self.columns, self.weights
         wiring.connect(m, wiring.flipped(self.events), queue.push)
         event = queue.data

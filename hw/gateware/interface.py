@@ -49,7 +49,7 @@ class Interface:
                 "_ram, and not be selfcheck or harness"
             )
         self.placement, self.network, self.top = placement, placement.network, top
-        self.layers = [LayerConfig(network=placement.network, plan=core, chip=placement.chip) for core in placement.cores]
+        self.layers = [LayerConfig(network=placement.network, plan=core, architecture=placement.chip.architecture) for core in placement.cores]
 
     @property
     def depth(self) -> int:

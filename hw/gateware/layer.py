@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
-from spikefold.chip.config import ChipConfig
+from spikefold.chip.architecture import Architecture
 from spikefold.chip.core import CorePlan
 from spikefold.chip.parameters import NEURON_PARAMETERS, layer_parameters
 from spikefold.hw.gateware.memory import Rom
@@ -31,11 +31,11 @@ def event_layout(shape: tuple[int, int, int], payload_bits: int) -> data.StructL
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerConfig:
-    """One layer as hardware sees it: network, plan and chip. Every width of a core is taken from here."""
+    """One layer as hardware sees it: network, plan and architecture. Every width of a core is taken from here."""
 
     network: Network
     plan: CorePlan
-    chip: ChipConfig
+    architecture: Architecture
 
     @property
     def connection(self) -> Connection:
@@ -50,7 +50,7 @@ class LayerConfig:
     @property
     def gain_code(self) -> TermCode | None:
         """How the memories hold the gains where the chip shifts and adds; None where it multiplies."""
-        return TermCode.of(self.connection.gain.values, self.chip.gain_terms) if self.chip.gain_terms else None
+        return TermCode.of(self.connection.gain.values, self.architecture.gain_terms) if self.architecture.gain_terms else None
 
     @property
     def is_last(self) -> bool:
@@ -125,7 +125,7 @@ class ScheduleMemories:
 
     def __init__(self, layer: LayerConfig) -> None:
         self.layer = layer
-        self.parameters = layer_parameters(layer.network, layer.plan.index, layer.chip.gain_terms)
+        self.parameters = layer_parameters(layer.network, layer.plan.index, layer.architecture.gain_terms)
         self.roms: dict[str, Rom] = {}
         for axes in ("t", "c", "tc"):
             held = {name: parameter for name, parameter in self.parameters.items() if parameter.axes == axes}

@@ -1,72 +1,67 @@
-"""The virtual chip: every limit in one place, and its TOML file. Simulator and hardware both read it."""
+"""A chip: an architecture for a device, and its TOML file."""
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
+from spikefold.chip.architecture import Architecture
+from spikefold.chip.device import Device
 from spikefold.data.errors import ChipError, DataError
 from spikefold.data.shown import shown
 from spikefold.data.toml import read_toml
-from spikefold.network.power_terms import TERMS_MAX
 
-__all__ = ["ChipConfig", "load_chip"]
+__all__ = ["ChipConfig", "chip_from_table", "load_chip"]
+
+PARTS = {"architecture": Architecture, "device": Device}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipConfig:
-    """A chip of identical cores in a chain, one layer a core.
-
-    ``lanes`` neurons are served in a clock cycle by each engine of a core; ``event_queue_depth`` events wait at its input. Block RAMs
-    and multipliers are those of the whole device (0: no such limit); a block RAM holds ``block_ram_bits`` and is at most ``block_ram_width`` wide.
-    With ``gain_terms`` of 1 or 2 cores have so many shifters in the place of the gain's multiplier, and take gains that are sums of so many
-    signed powers of two.
-    """
+    """A chip by its name: what it is made of, and the device that it must fit."""
 
     name: str = "default"
-    cores: int = 16
-    lanes: int = 8
-    event_queue_depth: int = 16
-    axons_per_core: int = 65536
-    neurons_per_core: int = 65536
-    weight_bits_per_core: int = 8 * 1024 * 1024
-    schedule_bits_per_core: int = 4 * 1024 * 1024
-    potential_bits: int = 32
-    current_bits: int = 32
-    block_rams: int = 0
-    block_ram_bits: int = 18432
-    block_ram_width: int = 36
-    multipliers: int = 0
-    gain_terms: int = 0
+    architecture: Architecture = field(default_factory=Architecture)
+    device: Device = field(default_factory=Device)
 
     def __post_init__(self) -> None:
-        limits = {
-            "cores": (1, 4096), "lanes": (1, 64), "event_queue_depth": (1, 1024), "axons_per_core": (1, 1 << 24), "neurons_per_core": (1, 1 << 24),
-            "weight_bits_per_core": (1, 1 << 40), "schedule_bits_per_core": (1, 1 << 40), "potential_bits": (2, 32), "current_bits": (1, 32),
-            "block_rams": (0, 1 << 20), "block_ram_bits": (256, 1 << 20), "block_ram_width": (1, 256), "multipliers": (0, 1 << 20),
-            "gain_terms": (0, TERMS_MAX),
-        }  # fmt: skip
         if not isinstance(self.name, str) or not self.name or not self.name.isprintable():
             raise ChipError(f"chip name: {shown(self.name)}; it must be a text without control characters")
-        for field, (low, high) in limits.items():
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise ChipError(f"chip {shown(self.name)} {field}: {shown(value)}; it must be an integer in {low}..{high}")
 
-    def to_dict(self) -> dict[str, str | int]:
-        """Return the fields in order, for manifests."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, architecture and device as tables, for manifests."""
         return asdict(self)
 
 
-def load_chip(path: Path) -> ChipConfig:
-    """Read a chip's TOML file: a table of :class:`ChipConfig`'s fields, each optional; unknown keys are errors."""
-    try:
-        table = read_toml(path)
-    except DataError as error:
-        raise ChipError(str(error)) from error
-    known = {field.name for field in fields(ChipConfig)}
+def chip_from_table(table: Mapping[str, Any]) -> ChipConfig:
+    """Return the chip of a table such as :meth:`ChipConfig.to_dict` gives; every field is optional, and unknown ones are errors."""
+    moved = {part: [key for key in table if key in {f.name for f in fields(made_of)}] for part, made_of in PARTS.items()}
+    if any(moved.values()):
+        where = "; ".join(f"{', '.join(keys)} to [{part}]" for part, keys in moved.items() if keys)
+        raise ChipError(f"these keys have moved into tables: {where}")
+    refuse_unknown(table, ["name", *PARTS], "key")
+    parts: dict[str, Any] = {}
+    for part, made_of in PARTS.items():
+        given = table.get(part, {})
+        if not isinstance(given, Mapping):
+            raise ChipError(f"{part}: {shown(given)}; it must be a table")
+        refuse_unknown(given, [f.name for f in fields(made_of)], f"{part} key")
+        parts[part] = made_of(**given)
+    return ChipConfig(**{"name": table["name"]} if "name" in table else {}, **parts)
+
+
+def refuse_unknown(table: Mapping[str, Any], known: list[str], place: str) -> None:
+    """Raise a ChipError for a key that is not known."""
     for key in table:
         if key not in known:
-            raise ChipError(f"{path}: unknown key {shown(key)}; the keys are {', '.join(sorted(known))}")
+            raise ChipError(f"unknown {place} {shown(key)}; the keys are {', '.join(sorted(known))}")
+
+
+def load_chip(path: Path) -> ChipConfig:
+    """Read a chip's TOML file: its name, and the tables [architecture] and [device]."""
     try:
-        return ChipConfig(**table)
+        return chip_from_table(read_toml(path))
+    except DataError as error:
+        raise ChipError(str(error)) from error
     except ChipError as error:
         raise ChipError(f"{path}: {error}") from error

@@ -42,11 +42,12 @@ class Placement:
         return len(self.cores)
 
 
-def check_limits(chip: ChipConfig, layer: str, needs: dict[str, int]) -> None:
+def check_core(chip: ChipConfig, layer: str, needs: dict[str, int]) -> None:
     """Raise a ChipError where ``layer`` needs more of anything than a core of ``chip`` has."""
     for name, need in needs.items():
-        if need > getattr(chip, name):
-            raise ChipError(f"layer {layer!r} {name}: {need} needed; chip {chip.name!r} has {getattr(chip, name)}")
+        limit = getattr(chip.architecture, name)
+        if need > limit:
+            raise ChipError(f"layer {layer!r} {name}: {need} needed; chip {chip.name!r} has {limit}")
 
 
 def beyond_cores(network: Network) -> str:
@@ -75,16 +76,16 @@ def place(network: Network, chip: ChipConfig, *, untimed: bool = False) -> Place
         if untimed:
             return Placement(network=network, chip=chip, cores=(), links=(), untimed=reason)
         raise ChipError(f"{reason} in this version")
-    if len(network.populations) > chip.cores:
-        raise ChipError(f"network: {len(network.populations)} layers, one core each; chip {chip.name!r} has {chip.cores} cores")
+    if len(network.populations) > chip.architecture.cores:
+        raise ChipError(f"network: {len(network.populations)} layers, one core each; chip {chip.name!r} has {chip.architecture.cores} cores")
     cores: list[CorePlan] = []
     shared = {"block_rams": 0, "multipliers": 0}
     for index, population in enumerate(network.populations):
         core = place_layer(network, chip, index)
-        shared["block_rams"] += sum(block_rams(memory, chip) for memory in core_memories(network, core, chip))
-        shared["multipliers"] += multipliers(network, core, chip)
+        shared["block_rams"] += sum(block_rams(memory, chip.device) for memory in core_memories(network, core, chip.architecture))
+        shared["multipliers"] += multipliers(network, core, chip.architecture)
         for name, need in shared.items():
-            limit = getattr(chip, name)
+            limit = getattr(chip.device, name)
             if 0 < limit < need:
                 raise ChipError(f"layer {population.name!r} {name}: {need} needed up to here (estimated); chip {chip.name!r} has {limit}")
         cores.append(core)
@@ -94,23 +95,23 @@ def place(network: Network, chip: ChipConfig, *, untimed: bool = False) -> Place
 
 def place_layer(network: Network, chip: ChipConfig, index: int) -> CorePlan:
     """Return the core of a layer, or raise a ChipError where it needs more than a core has."""
-    connection, population = network.connections[index], network.populations[index]
+    architecture, connection, population = chip.architecture, network.connections[index], network.populations[index]
     channels, height, width = population.shape
-    if chip.gain_terms and (need := term_count(connection.gain.values)) > chip.gain_terms:
+    if architecture.gain_terms and (need := term_count(connection.gain.values)) > architecture.gain_terms:
         raise ChipError(
-            f"layer {population.name!r} gain: a sum of {need} powers of two; chip {chip.name!r} shifts and adds {chip.gain_terms}, "
-            f"so fold with gain_terms (--gain-terms) {chip.gain_terms}"
+            f"layer {population.name!r} gain: a sum of {need} powers of two; chip {chip.name!r} shifts and adds {architecture.gain_terms}, "
+            f"so fold with gain_terms (--gain-terms) {architecture.gain_terms}"
         )
     # Before the core, whose tables and images grow with the layer.
-    neurons = height * width * -(-channels // chip.lanes) * chip.lanes
-    check_limits(chip, population.name, {"axons_per_core": math.prod(network.source(connection).shape), "neurons_per_core": neurons})
-    core = plan_connection(network, connection, chip.lanes)
-    schedules = (memory for memory in core_memories(network, core, chip) if memory.name.startswith("schedule"))
+    neurons = height * width * -(-channels // architecture.lanes) * architecture.lanes
+    check_core(chip, population.name, {"axons_per_core": math.prod(network.source(connection).shape), "neurons_per_core": neurons})
+    core = plan_connection(network, connection, architecture.lanes)
+    schedules = (memory for memory in core_memories(network, core, architecture) if memory.name.startswith("schedule"))
     needs = {
         "weight_bits_per_core": core.weights.size * network.weights_of(connection).bits,
         "schedule_bits_per_core": sum(memory.words * memory.bits for memory in schedules),
         "potential_bits": population.potential_bits,
         "current_bits": connection.current_bits,
     }
-    check_limits(chip, population.name, needs)
+    check_core(chip, population.name, needs)
     return core

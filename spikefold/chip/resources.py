@@ -7,8 +7,9 @@ of more memories: a network for an ECP5-85F takes 120 block RAMs after place and
 
 from dataclasses import dataclass
 
-from spikefold.chip.config import ChipConfig
+from spikefold.chip.architecture import Architecture
 from spikefold.chip.core import CorePlan
+from spikefold.chip.device import Device
 from spikefold.chip.parameters import layer_parameters
 from spikefold.network.fields import SPIKE_PAYLOAD_BITS, address_bits
 from spikefold.network.network import Network
@@ -31,11 +32,11 @@ class Memory:
     writable: bool
 
 
-def core_memories(network: Network, plan: CorePlan, chip: ChipConfig) -> tuple[Memory, ...]:
+def core_memories(network: Network, plan: CorePlan, architecture: Architecture) -> tuple[Memory, ...]:
     """Return the memories of one core."""
     index, lanes = plan.index, plan.lanes
     connection, population = network.connections[index], network.populations[index]
-    parameters = layer_parameters(network, index, chip.gain_terms)
+    parameters = layer_parameters(network, index, architecture.gain_terms)
     last = index == len(network.populations) - 1
     source_bits = sum(address_bits(size) for size in plan.source_shape) + (network.input.payload_bits if index == 0 else 0)
     waiting = lanes * (1 + network.score_bits) if last else lanes + sum(address_bits(size) for size in plan.shape)
@@ -49,7 +50,7 @@ def core_memories(network: Network, plan: CorePlan, chip: ChipConfig) -> tuple[M
         Memory(name="weights", words=len(plan.weights), bits=lanes * network.weights_of(connection).bits, writable=False),
         *(Memory(name=f"bank_{n}", words=plan.words, bits=lanes * connection.current_bits, writable=True) for n in (0, 1)),
         Memory(name="potentials", words=plan.words, bits=lanes * population.potential_bits, writable=True),
-        Memory(name="event_queue", words=chip.event_queue_depth, bits=source_bits, writable=True),
+        Memory(name="event_queue", words=architecture.event_queue_depth, bits=source_bits, writable=True),
         Memory(name="emitter_queue", words=plan.words, bits=waiting, writable=True),
     ]
     for axes in ("t", "c", "tc"):
@@ -64,30 +65,30 @@ def core_memories(network: Network, plan: CorePlan, chip: ChipConfig) -> tuple[M
     return tuple(memories)
 
 
-def block_rams(memory: Memory, chip: ChipConfig) -> int:
-    """Return the block RAMs of ``chip`` that a memory takes, estimated."""
+def block_rams(memory: Memory, device: Device) -> int:
+    """Return the block RAMs of ``device`` that a memory takes, estimated."""
     if not memory.writable and memory.words * memory.bits <= LOGIC_ROM_BITS:
         return 0
     best = 0
-    width = chip.block_ram_width
+    width = device.block_ram_width
     while width >= 1:
-        depth = chip.block_ram_bits // width
+        depth = device.block_ram_bits // width
         count = -(-memory.bits // width) * -(-memory.words // depth)
         best = count if best == 0 else min(best, count)
         width //= 2
     return best
 
 
-def multipliers(network: Network, plan: CorePlan, chip: ChipConfig) -> int:
+def multipliers(network: Network, plan: CorePlan, architecture: Architecture) -> int:
     """Return the multipliers of a core, estimated: a lane's gain, its leak, and graded payloads, each as wide as its operands."""
     connection, population = network.connections[plan.index], network.populations[plan.index]
-    parameters = layer_parameters(network, plan.index, chip.gain_terms)
+    parameters = layer_parameters(network, plan.index, architecture.gain_terms)
 
     def wide(bits: int) -> int:
         return -(-bits // MULTIPLIER_WIDTH)
 
     lane = 0
-    if "gain" in parameters and not chip.gain_terms:
+    if "gain" in parameters and not architecture.gain_terms:
         lane += wide(connection.current_bits) * wide(parameters["gain"].bits + (not parameters["gain"].signed))
     if "leak" in parameters:
         lane += wide(population.potential_bits) * wide(parameters["leak"].bits + 1)

@@ -116,7 +116,7 @@ def describe_toml(path: Path) -> Report:
 
 def _describe_chip(chip: "ChipConfig") -> Report:
     report = Report({"kind": "chip", **chip.to_dict()})
-    report.table("chip", ("limit", "value"), chip.to_dict().items())
+    report.table("chip", ("limit", "value"), {"name": chip.name, **asdict(chip.architecture), **asdict(chip.device)}.items())
     return report
 
 

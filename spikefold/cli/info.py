@@ -37,14 +37,14 @@ def add_cores(report: Report, path: Path, chip_path: Path) -> None:
     network, chip = network_file.load(path), read_chip(chip_path)
     cores: list[dict[str, Any]] = []
     for plan in place(network, chip).cores:
-        memories = core_memories(network, plan, chip)
+        memories = core_memories(network, plan, chip.architecture)
         cores.append(
             {
                 "layer": plan.name,
                 "neuron_words": plan.words,
                 "memory_bits": sum(m.words * m.bits for m in memories),
-                "block_rams": sum(block_rams(memory, chip) for memory in memories),
-                "multipliers": multipliers(network, plan, chip),
+                "block_rams": sum(block_rams(memory, chip.device) for memory in memories),
+                "multipliers": multipliers(network, plan, chip.architecture),
             }
         )
     report.document["cores"] = cores

@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikefold.chip.config import ChipConfig
+from spikefold.chip.config import ChipConfig, chip_from_table
 from spikefold.chip.placement import Placement, place
 from spikefold.data.datasets import Dataset
-from spikefold.data.errors import DataError
+from spikefold.data.errors import ChipError, DataError
 from spikefold.data.files import MANIFEST
 from spikefold.data.shown import shown
 from spikefold.network.files import network_file
@@ -88,8 +88,12 @@ def read_build(folder: Path) -> Build:
     """
     manifest = read_manifest(folder)
     hashes, chip, top = manifest.get("sha256"), manifest.get("chip"), manifest.get("top")
-    if not isinstance(hashes, dict) or NETWORK not in hashes or not isinstance(chip, dict) or not set(chip) <= {f.name for f in fields(ChipConfig)}:
+    if not isinstance(hashes, dict) or NETWORK not in hashes or not isinstance(chip, dict):
         raise DataError(f"{folder / MANIFEST}: it must hold the chip, and the sha256 of every file; {NETWORK} among them")
+    try:
+        made_for = chip_from_table(chip)
+    except ChipError as error:
+        raise DataError(f"{folder / MANIFEST} chip: {error}") from error
     if not isinstance(top, str):
         raise DataError(f"{folder / MANIFEST} top: {shown(top)}; it must be the name of the top module")
     changed = []
@@ -105,7 +109,7 @@ def read_build(folder: Path) -> Build:
             changed.append(name)
     present = (str(path.relative_to(folder)) for part in SIMULATED for path in sorted((folder / part).iterdir()) if path.is_file())
     changed += [name for name in present if name not in hashes]
-    return Build(network=network_file.load(folder / NETWORK), chip=ChipConfig(**chip), top=top, changed=tuple(changed))
+    return Build(network=network_file.load(folder / NETWORK), chip=made_for, top=top, changed=tuple(changed))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

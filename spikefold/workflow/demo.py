@@ -72,8 +72,8 @@ def demo(
             float_network = _train(recipe, folder, data_dir, progress)
     with timed("quantize", seconds):
         widths = {} if run is None else trained_widths(run)
-        if chip.gain_terms and not 0 < widths.get("gain_terms", 0) <= chip.gain_terms:
-            widths["gain_terms"] = chip.gain_terms
+        if chip.architecture.gain_terms and not 0 < widths.get("gain_terms", 0) <= chip.architecture.gain_terms:
+            widths["gain_terms"] = chip.architecture.gain_terms
         folded = fold(float_network, **widths)
         network = folded.network
         network_file.save(network, folder / "net.safetensors")

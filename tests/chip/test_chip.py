@@ -7,17 +7,19 @@ import pytest
 
 from spikefold.chip.config import ChipConfig, load_chip
 from spikefold.data.errors import ChipError
+from tests.chips import chip_of
 
 
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"lanes": 0}, "chip 'default' lanes: 0; it must be an integer in 1..64"),
-        ({"lanes": 65}, "chip 'default' lanes: 65; it must be an integer in 1..64"),
-        ({"event_queue_depth": 0}, "chip 'default' event_queue_depth: 0; it must be an integer in 1..1024"),
-        ({"cores": True}, "chip 'default' cores: True; it must be an integer in 1..4096"),
-        ({"potential_bits": 33}, "chip 'default' potential_bits: 33; it must be an integer in 2..32"),
-        ({"current_bits": 8.0}, "chip 'default' current_bits: 8.0; it must be an integer in 1..32"),
+        ({"lanes": 0}, "architecture lanes: 0; it must be an integer in 1..64"),
+        ({"lanes": 65}, "architecture lanes: 65; it must be an integer in 1..64"),
+        ({"event_queue_depth": 0}, "architecture event_queue_depth: 0; it must be an integer in 1..1024"),
+        ({"cores": True}, "architecture cores: True; it must be an integer in 1..4096"),
+        ({"potential_bits": 33}, "architecture potential_bits: 33; it must be an integer in 2..32"),
+        ({"current_bits": 8.0}, "architecture current_bits: 8.0; it must be an integer in 1..32"),
+        ({"block_ram_width": 0}, "device block_ram_width: 0; it must be an integer in 1..256"),
         ({"name": ""}, "chip name: ''; it must be a text without control characters"),
         ({"name": 3}, "chip name: 3; it must be a text without control characters"),
         ({"name": "a\x1b[2J"}, "chip name: 'a\\x1b[2J'; it must be a text without control characters"),
@@ -25,24 +27,31 @@ from spikefold.data.errors import ChipError
 )
 def test_limits(fields: dict[str, Any], text: str):
     with pytest.raises(ChipError) as error:
-        ChipConfig(**fields)
+        chip_of(**fields)
     assert str(error.value) == text
 
 
 def test_a_file_sets_what_it_names(tmp_path: Path):
     path = tmp_path / "chip.toml"
-    path.write_text('name = "small"\nlanes = 4\n')
-    assert load_chip(path) == ChipConfig(name="small", lanes=4)
+    path.write_text('name = "small"\n[architecture]\nlanes = 4\n[device]\nmultipliers = 9\n')
+    assert load_chip(path) == chip_of("small", lanes=4, multipliers=9)
     path.write_text("")
     assert load_chip(path) == ChipConfig()
-    assert list(load_chip(path).to_dict())[:3] == ["name", "cores", "lanes"]
+    assert list(load_chip(path).to_dict()) == ["name", "architecture", "device"]
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("lane = 4\n", "unknown key 'lane'; the keys are axons_per_core, "),
-        ("lanes = 99\n", "chip 'default' lanes: 99; it must be an integer in 1..64"),
+        ("lane = 4\n", "unknown key 'lane'; the keys are architecture, device, name"),
+        ("[architecture]\nlane = 4\n", "unknown architecture key 'lane'; the keys are axons_per_core, "),
+        ("[device]\nlanes = 4\n", "unknown device key 'lanes'; the keys are block_ram_bits, "),
+        ("device = 4\n", "device: 4; it must be a table"),
+        (
+            "cores = 2\nlanes = 4\nblock_rams = 9\n",
+            "these keys have moved into tables: cores, lanes to [architecture]; block_rams to [device]",
+        ),
+        ("[architecture]\nlanes = 99\n", "architecture lanes: 99; it must be an integer in 1..64"),
         ("lanes = \n", "not a TOML file: "),
         ("[[[", "not a TOML file: "),
         ("a = " + "9" * 5000, "not a TOML file: "),

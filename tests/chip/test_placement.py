@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from spikefold.chip import placement
-from spikefold.chip.config import ChipConfig
 from spikefold.chip.core import CorePlan, plan_connection
 from spikefold.chip.placement import place
 from spikefold.data.errors import ChipError
 from spikefold.network.network import Network
 from tests import oracle
 from tests.cases import CASES
+from tests.chips import chip_of
 from tests.random_networks import random_case
 
 NETWORK = next(case.network for case in CASES if case.name == "corners, padding 1, stride 2")
@@ -58,11 +58,11 @@ def test_tables_reach_what_the_definition_reaches_on_boundary_vectors(lanes: int
 
 
 def test_tables_reach_what_the_definition_reaches_on_random_networks():
-    assert sum(check(case.network, case.chip.lanes) for case in (random_case(seed, small=True) for seed in range(40))) > 10_000
+    assert sum(check(case.network, case.chip.architecture.lanes) for case in (random_case(seed, small=True) for seed in range(40))) > 10_000
 
 
 def test_one_core_a_layer_in_order():
-    plans = place(NETWORK, ChipConfig(lanes=4)).cores
+    plans = place(NETWORK, chip_of(lanes=4)).cores
     assert [(p.index, p.name, p.shape) for p in plans] == [(0, "conv", (2, 3, 3)), (1, "out", (2, 1, 1))]
     assert [p.words for p in plans] == [9, 1]
     assert plans[0].weights.shape == (9, 4)
@@ -81,7 +81,7 @@ def test_one_core_a_layer_in_order():
 )
 def test_limits_name_the_layer(fields: dict[str, int], text: str):
     with pytest.raises(ChipError) as error:
-        place(NETWORK, ChipConfig(name="c", **fields))
+        place(NETWORK, chip_of(name="c", **fields))
     assert str(error.value) == text
 
 
@@ -89,18 +89,18 @@ def test_what_is_too_large_is_refused_before_it_is_laid_out(monkeypatch: pytest.
     monkeypatch.setattr(placement, "plan_connection", None)
     for limit in ("axons_per_core", "neurons_per_core"):
         with pytest.raises(ChipError, match=rf"^layer 'conv' {limit}: \d+ needed; chip 'c' has 1$"):
-            place(NETWORK, ChipConfig(name="c", **{limit: 1}))
+            place(NETWORK, chip_of(name="c", **{limit: 1}))
 
 
 def test_schedules_count_what_changes_and_nothing_else():
     scheduled = next(case.network for case in CASES if case.name == "schedules, hard")
     # Three channels on four lanes; the thresholds 1..9 take 4 bits and the loads -4..4 four, in each of 4 timesteps; hard reset has no decrement.
     bits = 4 * 4 * (4 + 4)
-    place(scheduled, ChipConfig(name="c", lanes=4, schedule_bits_per_core=bits))
+    place(scheduled, chip_of(name="c", lanes=4, schedule_bits_per_core=bits))
     with pytest.raises(ChipError, match=rf"^layer 'only' schedule_bits_per_core: {bits} needed; chip 'c' has {bits - 1}$"):
-        place(scheduled, ChipConfig(name="c", lanes=4, schedule_bits_per_core=bits - 1))
+        place(scheduled, chip_of(name="c", lanes=4, schedule_bits_per_core=bits - 1))
     constant = replace(scheduled.populations[0], threshold=scheduled.populations[0].threshold.values[:1, :1])
-    place(replace(scheduled, populations=(constant,)), ChipConfig(name="c", lanes=4, schedule_bits_per_core=4 * 4 * 4))
+    place(replace(scheduled, populations=(constant,)), chip_of(name="c", lanes=4, schedule_bits_per_core=4 * 4 * 4))
 
 
 def test_lanes_that_do_not_divide_the_channels_are_padded_with_zeros():
@@ -115,10 +115,10 @@ def test_lanes_that_do_not_divide_the_channels_are_padded_with_zeros():
 def test_gains_that_a_chip_cannot_shift_are_refused():
     connection = replace(NETWORK.connections[0], gain=np.full((1, 1), 11))
     network = replace(NETWORK, connections=(connection, *NETWORK.connections[1:]))
-    place(network, ChipConfig(name="c"))
+    place(network, chip_of(name="c"))
     name = NETWORK.populations[0].name
     text = rf"^layer '{name}' gain: a sum of 3 powers of two; chip 'c' shifts and adds 2, so fold with gain_terms \(--gain-terms\) 2$"
     with pytest.raises(ChipError, match=text):
-        place(network, ChipConfig(name="c", gain_terms=2))
+        place(network, chip_of(name="c", gain_terms=2))
     for gain in (-8, 0, 12):
-        place(replace(network, connections=(replace(connection, gain=np.full((1, 1), gain)), *NETWORK.connections[1:])), ChipConfig(gain_terms=2))
+        place(replace(network, connections=(replace(connection, gain=np.full((1, 1), gain)), *NETWORK.connections[1:])), chip_of(gain_terms=2))

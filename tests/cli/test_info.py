@@ -8,7 +8,7 @@ from tests.command_line import ended_badly, spikefold
 
 
 def test_info_knows_every_kind(files: Path, net: Path, build: Path, run: Path) -> None:
-    (files / "chip.toml").write_text('name = "small"\nlanes = 4\n')
+    (files / "chip.toml").write_text('name = "small"\n[architecture]\nlanes = 4\n')
     kinds = {
         net: "network", files / "float.safetensors": "float_network", files / "tiny.toml": "recipe", files / "chip.toml": "chip", build: "build",
         run: "float_network",
@@ -33,7 +33,7 @@ def test_info_estimates_what_a_chip_must_have(files: Path, net: Path, tmp_path: 
     cores = json.loads(result.stdout)["cores"]
     assert [core["layer"] for core in cores] == ["conv[1]", "out"]
     assert all(core["block_rams"] > 0 for core in cores)
-    (tmp_path / "chip.toml").write_text('name = "tiny"\ncores = 1\n')
+    (tmp_path / "chip.toml").write_text('name = "tiny"\n[architecture]\ncores = 1\n')
     ended_badly(spikefold("info", net, "--chip", tmp_path / "chip.toml"), "'tiny' has 1 cores")
     ended_badly(spikefold("info", files / "tiny.toml", "--chip", tmp_path / "chip.toml"), "--chip is for an integer network")
 

@@ -37,7 +37,7 @@ def test_one_line_for_settings_that_do_not_fit(files: Path, net: Path, build: Pa
         ended_badly(spikefold("verify", build, "--out", place), str(place), words)
     ended_badly(spikefold("verify", build, "--samples", "361"), "361 samples", "it has 360")
     ended_badly(spikefold("simulate", net, "--data", "fashion-mnist", "--data-dir", tmp_path, *out), str(tmp_path))
-    (tmp_path / "chip.toml").write_text('name = "tiny"\ncores = 1\n')
+    (tmp_path / "chip.toml").write_text('name = "tiny"\n[architecture]\ncores = 1\n')
     for verb in ("simulate", "generate"):
         ended_badly(spikefold(verb, net, "--chip", tmp_path / "chip.toml", *out), "2 layers", "'tiny' has 1 cores")
     (tmp_path / "odd.toml").write_text("speed = 9\n")

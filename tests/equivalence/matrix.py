@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from spikefold.chip.config import ChipConfig
 from spikefold.chip.placement import beyond_cores
 from spikefold.data.errors import FoldError
 from spikefold.network import reference
@@ -35,6 +34,7 @@ from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.quantize.folded import evaluate_folded
 from spikefold.quantize.grids import held_bits
+from tests.chips import chip_of
 from tests.float_networks import CELLS, TOPOLOGIES, Cell, random_events, random_float_network
 from tests.grids import SCALES, moved_weights
 from tests.virtual import virtual
@@ -42,7 +42,7 @@ from tests.virtual import virtual
 __all__ = ["Result", "check_cell", "main"]
 
 TIE = 1e-9
-CHIP = ChipConfig(name="matrix", cores=8, lanes=4)
+CHIP = chip_of(name="matrix", cores=8, lanes=4)
 
 
 @dataclass(kw_only=True)

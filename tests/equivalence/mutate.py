@@ -22,11 +22,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 import spikefold
-from spikefold.chip.config import ChipConfig
 from spikefold.network import reference
 from spikefold.network.schedule import Schedule
 from spikefold.quantize.fold import fold
 from tests.cases import CASES
+from tests.chips import chip_of
 from tests.equivalence.mutations import MUTATIONS, Mutation
 from tests.float_networks import CELLS, Cell, random_events, random_float_network
 from tests.random_networks import Case, random_case
@@ -89,7 +89,7 @@ def graph_case(cell: Cell) -> Case:
         populations = list(integer.populations)
         populations[index] = replace(populations[index], threshold=reached)
         integer = replace(integer, populations=tuple(populations))
-    return Case(name=str(cell), network=integer, chip=ChipConfig(name="none"), events=events)
+    return Case(name=str(cell), network=integer, chip=chip_of(name="none"), events=events)
 
 
 def cases_file(folder: Path, mutation: Mutation) -> Path:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikefold.chip.config import ChipConfig
 from spikefold.network.trace import compare
 from tests.cases import CASES
+from tests.chips import chip_of
 from tests.equivalence.check import check_simulator
 from tests.random_networks import Case, random_case
 from tests.strategies import cases, rasters
@@ -42,7 +42,7 @@ def test_drawn_networks_and_rasters(data: st.DataObject):
 def test_the_chip_changes_no_value():
     case = random_case(77, small=True)
     runs = [
-        virtual(case.network, ChipConfig(lanes=lanes, event_queue_depth=depth)).run(case.events, potentials=True)
+        virtual(case.network, chip_of(lanes=lanes, event_queue_depth=depth)).run(case.events, potentials=True)
         for lanes, depth in ((1, 1), (3, 4), (16, 16))
     ]
     for other in runs[1:]:

@@ -244,7 +244,7 @@ TOMLS = {
     ),
     "a chip of a key that nobody knows": (chip, lambda: b'"' + b"x" * 90_000 + b'" = 1', "unknown key 'xxx"),
     "a chip with a name of two lines": (chip, lambda: b'name = "a\\nb"', "it must be a text without control characters"),
-    "a chip of minus one cores": (chip, lambda: b"cores = -1", "cores: -1; it must be an integer in 1..4096"),
+    "a chip of minus one cores": (chip, lambda: b"[architecture]\ncores = -1", "cores: -1; it must be an integer in 1..4096"),
     "a link to /dev/zero for a chip": (chip, lambda: Odd.ENDLESS, "it is not a file"),
 }  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_fit_prints_what_nextpnr_reports_beside_the_estimate(
 
 
 def chip(folder: Path) -> Path:
-    (folder / "chip.toml").write_text('name = "two"\nlanes = 2\n')
+    (folder / "chip.toml").write_text('name = "two"\n[architecture]\nlanes = 2\n')
     return folder / "chip.toml"
 
 

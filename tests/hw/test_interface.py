@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikefold.chip.config import ChipConfig
 from spikefold.chip.placement import place
 from spikefold.data.coding import InputCoding
 from spikefold.hw.emit.documents import coding_text, readme
@@ -20,6 +19,7 @@ from spikefold.network.fields import signed_range
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.fold import fold
 from tests.cases import CASES
+from tests.chips import chip_of
 from tests.hw.builds import build, run
 from tests.random_networks import random_case
 from tests.virtual import virtual
@@ -129,7 +129,7 @@ def test_the_page_says_in_words_and_a_formula_how_a_sample_becomes_events(coding
 def test_no_step_takes_as_long_as_the_watchdog_waits() -> None:
     assert Interface(place(GRADED.network, GRADED.chip)).watchdog_cycles == 200_000
     folder = Path(__file__).parents[2] / "examples" / "models" / "fashion_mnist_bntt"
-    network, chip = fold(load_float(folder / "model.safetensors")).network, ChipConfig(name="narrow", lanes=1)
+    network, chip = fold(load_float(folder / "model.safetensors")).network, chip_of(name="narrow", lanes=1)
     # Thresholds that every neuron reaches in every timestep: all events that there can be.
     populations = tuple(
         replace(p, threshold=np.full((1, 1), signed_range(p.potential_bits)[0]), decrement=np.zeros((1, 1), np.int64)) if not p.never_fires else p

@@ -22,5 +22,5 @@ def test_core_memories_are_those_of_the_verilog(seed):
         depth, width = (int(re.search(rf"\.{name}\(32'd(\d+)\)", parameters)[1]) for name in ("DEPTH", "WIDTH"))
         found.append((depth, width, kind == "ram"))
     plans = place(case.network, case.chip).cores
-    expected = [(m.words, m.bits, m.writable) for plan in plans for m in core_memories(case.network, plan, case.chip)]
+    expected = [(m.words, m.bits, m.writable) for plan in plans for m in core_memories(case.network, plan, case.chip.architecture)]
     assert sorted(found) == sorted(expected)

@@ -79,9 +79,9 @@ def test_random_networks_fire_and_meet_every_boundary(small: bool):
     assert all(count >= 20 for count in totals.values()), totals
     sizes = [population.size for case in found for population in case.network.populations]
     assert max(sizes) <= (80 if small else 600)
-    lanes = {case.chip.lanes for case in found}
+    lanes = {case.chip.architecture.lanes for case in found}
     assert {1, 16} <= lanes
-    assert any(case.network.populations[0].shape[0] % case.chip.lanes for case in found)
+    assert any(case.network.populations[0].shape[0] % case.chip.architecture.lanes for case in found)
 
 
 def test_random_networks_reach_every_part_of_the_contract():

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikefold.chip.config import ChipConfig, load_chip
+from spikefold.chip.architecture import Architecture
+from spikefold.chip.config import ChipConfig, chip_from_table, load_chip
+from spikefold.chip.device import Device
 from spikefold.data.coding import InputCoding
 from spikefold.network.connection import Connection, Weights
 from spikefold.network.files import network_file
@@ -17,6 +19,7 @@ from spikefold.network.population import Population, PspScale, State
 from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork, Norm
 from spikefold.quantize.fold import fold
+from tests.chips import chip_of
 from tests.float_networks import Cell, random_float_network
 from tests.network.test_network_file import assert_same
 from tests.quantize.networks import float_network, integer_network
@@ -114,12 +117,13 @@ def test_every_field_of_a_float_network_comes_back(tmp_path: Path) -> None:
         assert_same(load_float(tmp_path / "float.safetensors"), network)
 
 
-@pytest.mark.parametrize("field", dataclasses.fields(ChipConfig), ids=lambda field: field.name)
-def test_every_field_of_a_chip_is_read(tmp_path: Path, field: Any) -> None:
-    value = "größe" if field.name == "name" else 2 if field.name == "gain_terms" else field.default // 2 + 3
-    path = tmp_path / "chip.toml"
-    path.write_text(f"{field.name} = {value if isinstance(value, int) else repr(value)}\n", encoding="utf-8")
-    chip = load_chip(path)
-    assert chip == ChipConfig(**{field.name: value}) != ChipConfig()
-    assert ChipConfig(**chip.to_dict()) == chip
-    assert chip.to_dict()[field.name] == value
+@pytest.mark.parametrize("part", [Architecture, Device])
+def test_every_field_of_a_chip_is_read(tmp_path: Path, part: type[Architecture] | type[Device]) -> None:
+    table, path = part.__name__.lower(), tmp_path / "chip.toml"
+    for field in dataclasses.fields(part):
+        value = 2 if field.name == "gain_terms" else field.default // 2 + 3
+        path.write_text(f'name = "größe"\n[{table}]\n{field.name} = {value}\n', encoding="utf-8")
+        chip = load_chip(path)
+        assert chip == chip_of("größe", **{field.name: value}) != ChipConfig(name="größe")
+        assert chip_from_table(chip.to_dict()) == chip
+        assert chip.to_dict()[table][field.name] == value

@@ -20,6 +20,7 @@ from spikefold.quantize.float_evaluation import evaluate, psp_root
 from spikefold.quantize.float_network import LN_NORMS, FloatNetwork
 from spikefold.quantize.fold import fold
 from spikefold.sim import kernels
+from tests.chips import chip_of
 from tests.float_networks import CELLS, random_events, random_float_network
 from tests.virtual import virtual
 
@@ -70,7 +71,7 @@ def test_rounding_flips_few_spikes_and_samples_do_not_depend_on_each_other(norm:
         assert together.potentials is not None
         for layer, potentials in enumerate(together.potentials):
             assert np.array_equal(potentials, np.concatenate([one.potentials[layer] for one in alone]))
-        simulated = virtual(integer, ChipConfig(cores=8)).run(events, potentials=True, timing=False)
+        simulated = virtual(integer, chip_of(cores=8)).run(events, potentials=True, timing=False)
         assert compare(together, simulated).equal
         first = next(i for i, p in enumerate(integer.populations) if p.neuron == "srm")
         spikes = evaluate(network, events).spikes[first]

@@ -8,13 +8,13 @@ import numba
 import numpy as np
 import pytest
 
-from spikefold.chip.config import ChipConfig
 from spikefold.data.errors import ChipError, DataError, SpikefoldError
 from spikefold.network import reference
 from spikefold.network.trace import Trace, compare
 from spikefold.sim import kernels, layers, timing
 from spikefold.sim.layers import BATCH
 from tests.cases import CASES, single
+from tests.chips import changed_chip, chip_of
 from tests.equivalence.mutate import cases_for
 from tests.random_networks import Case, random_case
 from tests.virtual import virtual
@@ -188,15 +188,15 @@ class TestErrors:
         ],
     )
     def test_a_chip_that_is_too_small(self, limit: str, most: int, message: str):
-        virtual(self.case.network, replace(self.case.chip, **{limit: int(message.split(": ")[1].split()[0])}))
+        virtual(self.case.network, changed_chip(self.case.chip, **{limit: int(message.split(": ")[1].split()[0])}))
         with pytest.raises(ChipError) as error:
-            virtual(self.case.network, replace(self.case.chip, **{limit: most}))
+            virtual(self.case.network, changed_chip(self.case.chip, **{limit: most}))
         assert str(error.value) == message
 
     def test_more_layers_than_cores(self):
         case = random_case(2, small=True, layers=3)
         with pytest.raises(ChipError) as error:
-            virtual(case.network, ChipConfig(name="pair", cores=2))
+            virtual(case.network, chip_of(name="pair", cores=2))
         assert str(error.value) == "network: 3 layers, one core each; chip 'pair' has 2 cores"
 
     def test_events_that_are_not_the_networks(self):
@@ -238,5 +238,5 @@ def test_every_boundary_case_runs_on_a_chip_of_any_width():
     for case in CASES[::5]:
         expected = reference.run(case.network, case.events, potentials=True)
         for lanes in (1, 5, 64):
-            chip = virtual(case.network, replace(case.chip, lanes=lanes))
+            chip = virtual(case.network, changed_chip(case.chip, lanes=lanes))
             assert_equal(expected, chip.run(case.events, potentials=True))

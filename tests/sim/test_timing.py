@@ -9,6 +9,7 @@ import pytest
 from spikefold.network.trace import Timing
 from spikefold.sim.timing import score_cycles
 from tests.cases import single
+from tests.chips import changed_chip
 from tests.random_networks import Case, random_case
 from tests.virtual import virtual
 
@@ -20,7 +21,7 @@ def timed(case: Case, **options: object) -> Timing:
 
 
 def deeper(case: Case, depth: int) -> Case:
-    return replace(case, chip=replace(case.chip, event_queue_depth=depth))
+    return replace(case, chip=changed_chip(case.chip, event_queue_depth=depth))
 
 
 class TestByHand:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from spikefold.chip.config import ChipConfig
 from spikefold.network import reference
 from spikefold.network.trace import compare
 from spikefold.quantize.fold import fold
@@ -12,6 +11,7 @@ from spikefold.train.errors import ExportError
 from spikefold.train.modules.export import to_float_network
 from spikefold.train.modules.network import build_network
 from spikefold.train.recipes.recipe import find_recipe, load_recipe
+from tests.chips import chip_of
 from tests.train.scaled import scaled, trained_by_gradient
 from tests.virtual import virtual
 
@@ -52,7 +52,7 @@ def test_a_network_of_a_paper_is_exported_folded_and_the_same_in_reference_and_s
     assert expected.spikes[0].any()
 
 
-ROOMY = ChipConfig(name="roomy", cores=64, neurons_per_core=1 << 20, axons_per_core=1 << 20)
+ROOMY = chip_of(name="roomy", cores=64, neurons_per_core=1 << 20, axons_per_core=1 << 20)
 
 
 @pytest.mark.parametrize("name", REFUSED)

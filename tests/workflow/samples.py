@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import encode
 from spikefold.data.datasets import Dataset
 from spikefold.quantize.float_network import FloatNetwork
@@ -13,8 +12,9 @@ from spikefold.train.modules.export import to_float_network
 from spikefold.train.modules.network import build_network
 from spikefold.train.recipes.recipe import Recipe, parse_recipe
 from spikefold.train.runs.run import load_data
+from tests.chips import chip_of
 
-CHIP = ChipConfig(lanes=2)
+CHIP = chip_of(lanes=2)
 
 
 def dataset(network: Any, samples: int = 12) -> Dataset:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikefold.chip.config import ChipConfig
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import ChipError, DataError, FoldError
@@ -26,6 +25,7 @@ from spikefold.sim.engine import Chip
 from spikefold.train.methods.training import split
 from spikefold.workflow import search as module
 from spikefold.workflow.search import LOG, NETWORK, SearchSettings, search
+from tests.chips import chip_of
 from tests.train.recipes import recipe_text
 from tests.virtual import virtual
 
@@ -239,7 +239,7 @@ def uneven() -> FloatNetwork:
     )  # fmt: skip
 
 
-SHIFTS = ChipConfig(gain_terms=1)
+SHIFTS = chip_of(gain_terms=1)
 """A chip that shifts by gains; of :func:`uneven`, it takes only networks with 7 or 8 bits in the readout."""
 UNEVEN = SearchSettings(trials=12, samples=20, budget_points=100)
 
@@ -339,7 +339,7 @@ def test_shared_weights_have_one_width_and_count_once(tmp_path: Path) -> None:
 
 
 def test_gains_are_those_of_quantize(tmp_path: Path) -> None:
-    search(DIGITS, tmp_path / "out", SearchSettings(trials=1, samples=5, gain_bits=9, gain_terms=2), chip=ChipConfig(gain_terms=2))
+    search(DIGITS, tmp_path / "out", SearchSettings(trials=1, samples=5, gain_bits=9, gain_terms=2), chip=chip_of(gain_terms=2))
     expected = fold(load_float(DIGITS / "model.safetensors"), gain_bits=9, gain_terms=2).network
     network_file.save(expected, tmp_path / "expected.safetensors")
     assert (tmp_path / "expected.safetensors").read_bytes() == (tmp_path / "out" / NETWORK).read_bytes()
@@ -383,7 +383,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="samples: 145; training held back 144, and at least 1 is needed"):
         search(DIGITS, out, SearchSettings(samples=145))
     with pytest.raises(ChipError, match="hidden"):
-        search(DIGITS, out, TPE, chip=ChipConfig(neurons_per_core=3))
+        search(DIGITS, out, TPE, chip=chip_of(neurons_per_core=3))
     assert not out.exists()
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spikefold.chip.config import ChipConfig
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import ChipError, DataError
 from spikefold.network import reference
@@ -14,6 +13,7 @@ from spikefold.workflow import batches
 from spikefold.workflow.reference_check import compare_with_reference
 from spikefold.workflow.samples import events_of
 from spikefold.workflow.simulation import inference_cycles, simulate
+from tests.chips import chip_of
 from tests.quantize.networks import integer_network
 from tests.virtual import virtual
 from tests.workflow.networks import BEYOND_CORES, beyond_cores
@@ -55,7 +55,7 @@ def test_data_that_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match="trace samples: 0"):
         simulate(network, CHIP, data, trace_samples=0)
     with pytest.raises(ChipError, match="2 layers, one core each"):
-        simulate(network, ChipConfig(cores=1), data)
+        simulate(network, chip_of(cores=1), data)
 
 
 def test_a_trace_without_timing_has_no_cycles() -> None:
