@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "I8", "I32", "I64", "Done", "FanOut", "Gain", "Kicks", "LinkTiming", "Neuron", "Scale", "Schedules", "Scratch", "for_kernel",
+    "I8", "I32", "I64", "Done", "FanOut", "Gain", "Kicks", "LinkTiming", "Neuron", "Scale", "Schedules", "Scratch", "Sender", "for_kernel",
 ]  # fmt: skip
 
 I8 = npt.NDArray[np.int8]
@@ -39,7 +39,7 @@ class FanOut(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """A connection's gain and its shift, [timesteps, channels] or one timestep's [channels]."""
+    """A connection's gain and its shift, [timesteps, channels]."""
 
     gain: I64
     shift: I64
@@ -62,7 +62,7 @@ class Neuron(NamedTuple):
 
 
 class Schedules(NamedTuple):
-    """A layer's parameters, [timesteps, channels], or one timestep's, [channels]."""
+    """A layer's parameters, [timesteps, channels]."""
 
     leak: I64
     threshold: I64
@@ -99,6 +99,13 @@ class Done(NamedTuple):
     spikes: I8
     kept: I64
     walked: I64
+
+
+class Sender(NamedTuple):
+    """The source of a link: a core by its lanes and the words of its pixels, or, of 0 lanes, a host that always has its next beat."""
+
+    lanes: int
+    groups: int
 
 
 class LinkTiming(NamedTuple):

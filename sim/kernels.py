@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
-from spikefold.sim.arguments import I8, I32, I64, Done, FanOut, Gain, Kicks, LinkTiming, Neuron, Scale, Schedules, Scratch
+from spikefold.sim.arguments import I8, I32, I64, Done, FanOut, Gain, Kicks, LinkTiming, Neuron, Scale, Schedules, Scratch, Sender
 
 __all__ = [
     "LinkTiming",
@@ -22,6 +22,7 @@ __all__ = [
     "run_layer",
     "scale_row",
     "time_link",
+    "time_rows",
     "update_driven",
     "update_srm",
 ]
@@ -98,10 +99,10 @@ def lif(
 
 
 @kernel
-def update(current: I32, run: int, gain: Gain, neuron: Neuron, schedules: Schedules, potential: I64, spikes: I8) -> int:
-    """Advance every neuron one timestep; return how often a clamp acted.
+def update(current: I32, run: int, gain: Gain, neuron: Neuron, schedules: Schedules, t: int, potential: I64, spikes: I8) -> int:
+    """Advance every neuron by timestep ``t``; return how often a clamp acted.
 
-    Gains and schedules are this timestep's, [channels]. Writes ``potential`` and ``spikes`` [pixels, channels] and clears
+    Writes ``potential`` and ``spikes`` [pixels, channels] and clears
     ``current`` [pixels * run].
     """
     gains, shifts = gain
@@ -110,8 +111,8 @@ def update(current: I32, run: int, gain: Gain, neuron: Neuron, schedules: Schedu
     for pixel in range(potential.shape[0]):
         arrived = current[pixel * run : pixel * run + run]
         for c in range(potential.shape[1]):
-            drive = scaled(np.int64(arrived[c]), gains[c], shifts[c])
-            after, fired, clamps = lif(potential[pixel, c], drive, neuron, leak[c], threshold[c], decrement[c], load[c])
+            drive = scaled(np.int64(arrived[c]), gains[t, c], shifts[t, c])
+            after, fired, clamps = lif(potential[pixel, c], drive, neuron, leak[t, c], threshold[t, c], decrement[t, c], load[t, c])
             clamped += clamps
             potential[pixel, c] = after
             spikes[pixel, c] = fired
@@ -121,18 +122,21 @@ def update(current: I32, run: int, gain: Gain, neuron: Neuron, schedules: Schedu
 
 
 @kernel
-def add_drive(current: I32, run: int, gain: Gain, drive: I64) -> None:
-    """Add what one connection's current causes to ``drive`` [pixels, channels], which is written; clears ``current`` [pixels * run]."""
+def add_drive(current: I32, run: int, gain: Gain, t: int, drive: I64) -> None:
+    """Add what one connection's current causes in timestep ``t`` to ``drive`` [pixels, channels].
+
+    Writes ``drive`` and clears ``current`` [pixels * run].
+    """
     gains, shifts = gain
     for pixel in range(drive.shape[0]):
         for c in range(drive.shape[1]):
-            drive[pixel, c] += scaled(np.int64(current[pixel * run + c]), gains[c], shifts[c])
+            drive[pixel, c] += scaled(np.int64(current[pixel * run + c]), gains[t, c], shifts[t, c])
         for c in range(run):
             current[pixel * run + c] = 0
 
 
 @kernel
-def add_payloads(payloads: I32, gain: Gain, drive: I64) -> int:
+def add_payloads(payloads: I32, gain: Gain, t: int, drive: I64) -> int:
     """Add each of ``payloads`` to the drive of the neuron in its place, both [pixels, channels]; writes ``drive``, returns the events."""
     gains, shifts = gain
     events = 0
@@ -140,13 +144,13 @@ def add_payloads(payloads: I32, gain: Gain, drive: I64) -> int:
         for c in range(drive.shape[1]):
             if payloads[pixel, c] != 0:
                 events += 1
-            drive[pixel, c] += scaled(np.int64(payloads[pixel, c]), gains[c], shifts[c])
+            drive[pixel, c] += scaled(np.int64(payloads[pixel, c]), gains[t, c], shifts[t, c])
     return events
 
 
 @kernel
-def update_driven(drive: I64, neuron: Neuron, schedules: Schedules, potential: I64, payloads: I32) -> int:
-    """Advance every neuron one timestep by its ``drive``; return how often a clamp acted.
+def update_driven(drive: I64, neuron: Neuron, schedules: Schedules, t: int, potential: I64, payloads: I32) -> int:
+    """Advance every neuron by timestep ``t`` and its ``drive``; return how often a clamp acted.
 
     As :func:`update`, of which this is the form for several connections, and for neurons without a state, which send their potential. Writes
     ``potential`` and ``payloads`` [pixels, channels] and clears ``drive``.
@@ -155,7 +159,9 @@ def update_driven(drive: I64, neuron: Neuron, schedules: Schedules, potential: I
     clamped = 0
     for pixel in range(drive.shape[0]):
         for c in range(drive.shape[1]):
-            after, fired, clamps = lif(potential[pixel, c], drive[pixel, c], neuron, leak[c], threshold[c], decrement[c], load[c])
+            after, fired, clamps = lif(
+                potential[pixel, c], drive[pixel, c], neuron, leak[t, c], threshold[t, c], decrement[t, c], load[t, c]
+            )  # fmt: skip
             clamped += clamps
             potential[pixel, c] = after
             payloads[pixel, c] = (after if neuron.stateless else 1) if fired else 0
@@ -258,8 +264,6 @@ def run_layer(
     Gains and schedules are [timesteps, channels], ``initial`` [channels]. Writes ``done`` and ``scratch``, whose currents
     are 0 on entry and exit.
     """
-    gains, shifts = gain
-    leak, threshold, decrement, load = schedules
     current, potential = scratch
     spikes, kept, walked = done
     clamped = 0
@@ -268,8 +272,7 @@ def run_layer(
         walked[n] = 0
         for t in range(payloads.shape[1]):
             walked[n] += accumulate(payloads[n, t], fan_out, current)
-            now = Schedules(leak[t], threshold[t], decrement[t], load[t])
-            clamped += update(current, fan_out.run, Gain(gains[t], shifts[t]), neuron, now, potential, spikes[n, t])
+            clamped += update(current, fan_out.run, gain, neuron, schedules, t, potential, spikes[n, t])
             if kept.size:
                 kept[n, t] = potential
     return clamped
@@ -277,15 +280,15 @@ def run_layer(
 
 @kernel
 def time_link(
-    payloads: I8, fan_out: I64, lanes: int, groups: int, depth: int, timing: LinkTiming, pops: I64, arrivals: I32
+    payloads: I8, fan_out: I64, sender: Sender, depth: int, timing: LinkTiming, pops: I64, arrivals: I32
 ) -> tuple[int, int, int]:  # fmt: skip
     """Time the events of one source in one step on their way into the next core.
 
-    ``payloads`` is [pixels, channels]; ``fan_out`` [pixels] the words that an event at a pixel walks. A source of ``lanes`` > 0 is a core;
-    one of 0 lanes is a host that is always ready to send. ``pops`` [depth] is scratch.
+    ``payloads`` is [pixels, channels]; ``fan_out`` [pixels] the words that an event at a pixel walks. ``pops`` [depth] is scratch.
     Writes ``arrivals`` [events, 2]: (pixel * channels + channel, cycle of the handshake). Returns (events, the first cycle in
     which the source has nothing left, the first in which the core has).
     """
+    lanes, groups = sender
     channels = payloads.shape[1]
     sent, walking, quiet = timing.first - 1, 0, 0
     events, word_before = 0, -1
@@ -318,3 +321,16 @@ def time_link(
         if events >= depth:
             sent = max(sent, pops[events % depth] + timing.queued)
     return events, sent + 1, quiet
+
+
+@kernel
+def time_rows(
+    rows: I8, fan_out: I64, sender: Sender, depth: int, timing: LinkTiming, pops: I64, offsets: I64, arrivals: I32, ends: I64
+) -> None:  # fmt: skip
+    """Time the events of every row [rows, pixels, channels], each a step of its own, as :func:`time_link` does.
+
+    Row ``r`` has the events ``offsets[r]`` to ``offsets[r + 1]``. Writes ``arrivals`` [events, 2] and ``ends`` [2, rows].
+    """
+    for row in range(rows.shape[0]):
+        found = arrivals[offsets[row] : offsets[row + 1]]
+        _, ends[0, row], ends[1, row] = time_link(rows[row], fan_out, sender, depth, timing, pops, found)

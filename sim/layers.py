@@ -117,11 +117,10 @@ class Driver:
 
     def add(self, n: int, t: int, drive: Int) -> int:
         """Add what the events of a timestep drive to ``drive`` [pixels, channels]; return the synaptic operations."""
-        gain = Gain(gain=self.gain.gain[t], shift=self.gain.shift[t])
         if self.fan_out is None:
-            return int(kernels.add_payloads(self.payloads[n, t], gain, drive))
+            return int(kernels.add_payloads(self.payloads[n, t], self.gain, t, drive))
         walked = int(kernels.accumulate(self.payloads[n, t], self.fan_out, self.current))
-        kernels.add_drive(self.current, self.fan_out.run, gain, drive)
+        kernels.add_drive(self.current, self.fan_out.run, self.gain, t, drive)
         return walked * self.channels
 
     def root(self, network: Network, connection: Connection, scale: PspScale, n: int) -> int:
@@ -153,16 +152,15 @@ def run_driven(network: Network, index: int, sent: Mapping[str, Payloads], keep:
         for t in range(timesteps):
             for i, driver in enumerate(drivers):
                 sops[n, i] += driver.add(n, t, drive)
-            now = Schedules(*(values[t] for values in schedules))
             if population.states:
-                kicks = Kicks(threshold=now.threshold, decrement=now.decrement)
+                kicks = Kicks(threshold=schedules.threshold[t], decrement=schedules.decrement[t])
                 if scale is not None:
                     for values, out in zip(kicks, scaled, strict=True):
                         kernels.scale_row(values, root, scale.shift, out)
                     kicks = Kicks(threshold=scaled[0], decrement=scaled[1])
                 clamps += int(kernels.update_srm(drive, neuron, kicks, decays, states, potential, sent_here[n, t]))
             else:
-                clamps += int(kernels.update_driven(drive, neuron, now, potential, sent_here[n, t]))
+                clamps += int(kernels.update_driven(drive, neuron, schedules, t, potential, sent_here[n, t]))
             if keep:
                 kept[n, t] = potential
         if progress is not None:

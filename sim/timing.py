@@ -3,8 +3,6 @@
 The latencies are those of :mod:`spikefold.chip.cycles`. A step ends when the host's tick was taken and every core is quiet.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +11,7 @@ from spikefold.chip.core import CorePlan
 from spikefold.chip.placement import Placement
 from spikefold.network.trace import Timing
 from spikefold.sim import kernels
-from spikefold.sim.arguments import LinkTiming
+from spikefold.sim.arguments import LinkTiming, Sender, for_kernel
 
 __all__ = ["time_stream"]
 
@@ -69,9 +67,8 @@ def time_source(plan: CorePlan, source: CorePlan | None, payloads: Payloads, que
     ends = np.zeros((2, len(rows)), np.int64)
     fan_out = np.ascontiguousarray(plan.fan_out().reshape(-1))
     pops = np.zeros(queue_depth, np.int64)
-    lanes, groups = (source.lanes, source.groups) if source else (0, 0)
-    for row, (start, stop) in enumerate(pairwise(offsets)):
-        _, ends[0, row], ends[1, row] = kernels.time_link(rows[row], fan_out, lanes, groups, queue_depth, LINK, pops, found[start:stop])
+    sender = Sender(lanes=source.lanes, groups=source.groups) if source else Sender(lanes=0, groups=0)
+    kernels.time_rows(for_kernel(rows, np.int8), fan_out, sender, queue_depth, LINK, pops, offsets, found, ends)
     pixel, channel = np.divmod(found[:, 0].astype(np.int64), channels)
     row_of = np.repeat(np.arange(len(rows)), counts)
     y, x = np.divmod(pixel, plan.source_shape[2])

@@ -135,7 +135,7 @@ def test_each_kernel_is_handed_one_form_of_arguments(monkeypatch: pytest.MonkeyP
         virtual(case.network, case.chip).run(case.events, potentials=True, timing=False)
     # Payloads of 8 and of 32 bits are added up by the same kernel.
     assert {name: len(forms) for name, forms in handed.items()} == {name: 2 if name == "accumulate" else 1 for name in handed}
-    assert {"run_layer", "time_link", "accumulate", "update_driven", "update_srm", "psp_root"} <= set(handed)
+    assert {"run_layer", "time_rows", "accumulate", "update_driven", "update_srm", "psp_root"} <= set(handed)
 
 
 def test_a_run_changes_neither_its_events_nor_the_next_run():

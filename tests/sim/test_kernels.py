@@ -10,7 +10,7 @@ import pytest
 
 from spikefold.chip.core import axis_table
 from spikefold.sim import kernels
-from spikefold.sim.arguments import FanOut, Gain, Neuron, Schedules
+from spikefold.sim.arguments import FanOut, Gain, Neuron, Schedules, Sender
 from spikefold.sim.timing import LINK
 from tests.cases import CASES
 from tests.virtual import virtual
@@ -85,15 +85,15 @@ class TestAccumulate:
 def advance(current: list[int], potential: list[int], run: int = LANES, **changed: object) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Update one pixel; return (clamps, potential, spikes, current)."""
     channels = len(potential)
-    gain = Gain(np.ones(channels, np.int64), np.zeros(channels, np.int64))
+    gain = Gain(np.ones((1, channels), np.int64), np.zeros((1, channels), np.int64))
     neuron = Neuron(stateless=0, leak_kind=0, leak_bits=0, reset=1, saturate=0, low=-8, high=7)
-    schedules = Schedules(np.zeros(channels, np.int64), np.full(channels, 5), np.full(channels, 5), np.full(channels, -1))
+    schedules = Schedules(*(np.full((1, channels), value) for value in (0, 5, 5, -1)))
     neuron = neuron._replace(**{name: value for name, value in changed.items() if name in neuron._fields})
-    schedules = schedules._replace(**{name: value for name, value in changed.items() if name in schedules._fields})
+    schedules = schedules._replace(**{name: np.asarray(value)[None] for name, value in changed.items() if name in schedules._fields})
     assert set(changed) <= {*neuron._fields, *schedules._fields}
     currents, potentials = np.array(current, np.int32), np.array([potential], np.int64)
     spikes = np.full(potentials.shape, 9, np.int8)
-    clamps = kernels.update(currents, run, gain, neuron, schedules, potentials, spikes)
+    clamps = kernels.update(currents, run, gain, neuron, schedules, 0, potentials, spikes)
     return clamps, potentials[0], spikes[0], currents
 
 
@@ -129,7 +129,7 @@ class TestTimeLink:
     def test_a_host_into_a_queue_of_one(self):
         """Three events of two words each: the queue holds one, so each waits until the one before was popped."""
         arrivals, pops = np.zeros((3, 2), np.int32), np.zeros(1, np.int64)
-        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), 0, 0, 1, LINK, pops, arrivals)
+        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), Sender(0, 0), 1, LINK, pops, arrivals)
         # Taken in 1, popped in 2, walks 2 + 3 + 2; the next is taken in 3 and popped when that walk ends, in 7, the third in 8 and 12.
         assert arrivals.tolist() == [[0, 1], [1, 3], [2, 8]]
         # The tick follows the last pop; the last word is written in 12 + 3 + 2 + 3.
@@ -138,18 +138,18 @@ class TestTimeLink:
     def test_a_core_sends_word_by_word(self):
         """Two lanes: channels 0 and 1 are a word, channel 2 the next, fetched in two cycles once the update has it."""
         arrivals, pops = np.zeros((3, 2), np.int32), np.zeros(16, np.int64)
-        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), 2, 2, 16, LINK, pops, arrivals)
+        ends = kernels.time_link(np.ones((1, 3), np.int8), np.array([2]), Sender(2, 2), 16, LINK, pops, arrivals)
         assert arrivals.tolist() == [[0, 9], [1, 10], [2, 13]]
         assert ends == (3, 14, 28)
 
     def test_an_event_that_reaches_nothing_is_popped_all_the_same(self):
         arrivals, pops = np.zeros((1, 2), np.int32), np.zeros(1, np.int64)
-        assert kernels.time_link(np.ones((1, 1), np.int8), np.array([0]), 0, 0, 1, LINK, pops, arrivals) == (1, 4, 5)
+        assert kernels.time_link(np.ones((1, 1), np.int8), np.array([0]), Sender(0, 0), 1, LINK, pops, arrivals) == (1, 4, 5)
 
     def test_no_events(self):
         arrivals, pops = np.zeros((0, 2), np.int32), np.zeros(1, np.int64)
-        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), 0, 0, 1, LINK, pops, arrivals) == (0, 2, 0)
-        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), 4, 1, 1, LINK, pops, arrivals) == (0, 1, 0)
+        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), Sender(0, 0), 1, LINK, pops, arrivals) == (0, 2, 0)
+        assert kernels.time_link(np.zeros((1, 3), np.int8), np.array([2]), Sender(4, 1), 1, LINK, pops, arrivals) == (0, 1, 0)
 
 
 def digest() -> str:
