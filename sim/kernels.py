@@ -13,7 +13,6 @@ import numpy as np
 from spikefold.sim.arguments import I8, I32, I64, Done, FanOut, Gain, Kicks, LinkTiming, Neuron, Scale, Schedules, Scratch, Sender
 
 __all__ = [
-    "LinkTiming",
     "accumulate",
     "add_drive",
     "add_payloads",
