@@ -1,18 +1,21 @@
 """Memories and queues, each with a registered read: the only storage that is not flip-flops.
 
-The Verilog of the two memories is written by hand (``templates/``), so that every vendor's tools infer block RAM from it and images load
-by ``$readmemh``.
+The Verilog of the two memories is written by hand (``emit/templates/``), so that every vendor's tools infer block RAM from
+it and images load by ``$readmemh``. For the platform SIMULATED they are Amaranth's own memories, which do the same.
 """
 
 from typing import Any
 
 from amaranth.hdl import ClockSignal, Instance, Module, Mux, Shape, ShapeCastable, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikefold.network.fields import address_bits
 
-__all__ = ["Queue", "Ram", "Rom"]
+__all__ = ["SIMULATED", "Queue", "Ram", "Rom"]
+
+SIMULATED = object()
+"""The platform of hardware that Amaranth's simulator runs."""
 
 
 class Rom(wiring.Component):
@@ -35,15 +38,21 @@ class Rom(wiring.Component):
         return "".join(f"{word & mask:0{digits}x}\n" for word in self.words)
 
     def elaborate(self, platform: object) -> Module:
-        """Instantiate the hand-written memory."""
+        """Instantiate the memory."""
         m = Module()
         data = Signal(self.width)
+        m.d.comb += self.data.eq(data)
+        if platform is SIMULATED:
+            mask = (1 << self.width) - 1
+            m.submodules.memory = words = memory.Memory(shape=self.width, depth=len(self.words), init=[word & mask for word in self.words])
+            port = words.read_port()
+            m.d.comb += [port.addr.eq(self.address), data.eq(port.data)]
+            return m
         m.submodules.memory = Instance(
             "spikefold_rom",
             p_WIDTH=self.width, p_DEPTH=len(self.words), p_ADDRESS=address_bits(len(self.words)), p_INIT=self.image_name,
             i_clk=ClockSignal(), i_address=self.address, o_data=data,
         )  # fmt: skip
-        m.d.comb += self.data.eq(data)
         return m
 
 
@@ -64,11 +73,17 @@ class Ram(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Instantiate the hand-written memory."""
+        """Instantiate the memory."""
         m = Module()
         read_data = Signal(self.width)
         write_data = Signal(self.width)
         m.d.comb += [self.read_data.eq(read_data), write_data.eq(self.write_data)]
+        if platform is SIMULATED:
+            m.submodules.memory = words = memory.Memory(shape=self.width, depth=self.depth, init=[])
+            read, write = words.read_port(), words.write_port()
+            m.d.comb += [read.addr.eq(self.read_address), read_data.eq(read.data)]
+            m.d.comb += [write.en.eq(self.write), write.addr.eq(self.write_address), write.data.eq(write_data)]
+            return m
         m.submodules.memory = Instance(
             "spikefold_ram",
             p_WIDTH=self.width, p_DEPTH=self.depth, p_ADDRESS=address_bits(self.depth),
