@@ -35,7 +35,7 @@ from spikefold.quantize.folded_layer import (
     store_shared,
     weighted,
 )
-from spikefold.quantize.grids import held_bits
+from spikefold.quantize.layer_bits import WEIGHT_BITS, Bits, given_bits, layer_bits
 from spikefold.quantize.rounding import LeakCode, integer_leak, to_int, weight_error, weight_steps
 from spikefold.quantize.schedules import Form, Schedules, check_divisors, fold_schedules
 from spikefold.quantize.steps import Steps, check_steps, choose_steps, counted
@@ -46,9 +46,7 @@ Float = npt.NDArray[np.float64]
 
 GAIN_BITS = 12
 """On random layers 8 bits of gain triple the spike flips that 8-bit weights cause, 10 add a third, and beyond 12 nothing is gained."""
-WEIGHT_BITS = 8
 GRADED_BITS = 12
-Bits = int | Literal["keep"]
 GAIN_BITS_LEAST = 8
 """In form C the gains of the first timestep are the smallest; ``auto`` leaves them at least so many bits."""
 
@@ -99,20 +97,10 @@ def fold(
 
     Raises a FoldError that names the layer, the parameter and what to change.
     """
-    if form not in ("auto", "B", "C"):
-        raise FoldError(f"form: {form!r}; it must be auto, B or C")
-    limits = {
-        **{f"weight_bits{f' of {name!r}' if name else ''}": (bits, 2, 8) for name, bits in _given(weight_bits).items() if bits != "keep"},
-        "gain_bits": (gain_bits, 2, 16),
-        "gain_terms": (gain_terms, 0, TERMS_MAX),
-        "graded_bits": (graded_bits, 2, GRADED_BITS_MAX),
-        "potential_bits_limit": (potential_bits_limit, 2, POTENTIAL_BITS_MAX),
-    }
-    if saturate_bits is not None:
-        limits["saturate_bits"] = (saturate_bits, 2, POTENTIAL_BITS_MAX)
-    for name, (value, low, high) in limits.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
+    check_options(
+        form, weight_bits, saturate_bits, gain_bits=gain_bits, gain_terms=gain_terms, graded_bits=graded_bits,
+        potential_bits_limit=potential_bits_limit,
+    )  # fmt: skip
     check_divisors(network)
     trained = network.timesteps
     if timesteps is not None:
@@ -148,43 +136,22 @@ def fold(
     return FoldResult(network=integer, layers=tuple(f.report for f in folded), units={f.report.name: f.units for f in folded})
 
 
-def _given(weight_bits: Bits | Mapping[str, Bits]) -> Mapping[str, Bits]:
-    return weight_bits if isinstance(weight_bits, Mapping) else {"": weight_bits}
-
-
-def layer_bits(network: FloatNetwork, weight_bits: Bits | Mapping[str, Bits]) -> dict[str, int]:
-    """Return the bits of each layer's weights.
-
-    A name that no layer has, other bits for shared weights, and ``keep`` for weights on no grid are FoldErrors.
-    """
-    given = _given(weight_bits)
-    names = [layer.name for layer in network.layers]
-    if unknown := sorted(set(given) - {"", *names}):
-        raise FoldError(f"weight_bits of {unknown[0]!r}: there is no such layer; the layers are {', '.join(names)}")
-    bits = dict[str, int]()
-    for layer in network.layers:
-        asked = given.get(layer.name, given.get("", WEIGHT_BITS))
-        bits[layer.name] = kept_bits(layer) if asked == "keep" else asked
-        if layer.shared:
-            if layer.name in given and bits[layer.name] != bits[layer.shared]:
-                raise FoldError(
-                    f"weight_bits of {layer.name!r}: {bits[layer.name]}; its weights are those of {layer.shared!r}, which have {bits[layer.shared]}"
-                )
-            bits[layer.name] = bits[layer.shared]
-    return bits
-
-
-def kept_bits(layer: FloatLayer) -> int:
-    """Return the fewest bits that hold a layer's weights, which lie on a grid; a FoldError if they do not."""
-    weights = layer.source_weights
-    if (layer.drive_scale < 0).any():
-        # A negative gain turns the lowest code into one that is too high.
-        weights = np.concatenate([weights, -weights], axis=1)
-    bits = held_bits(weights)
-    if bits is None:
-        factors = f", with the factors of {layer.norm.kind} in them," if (layer.source_weights != layer.weights).any() else ""
-        raise FoldError(f"layer {layer.name!r} weights: keep; they{factors} lie on no grid that 8 bits hold, so weight_bits in 2..8 are needed")
-    return bits
+def check_options(form: str, weight_bits: Bits | Mapping[str, Bits], saturate_bits: int | None, **numbers: int) -> None:
+    """Raise a FoldError where an option of :func:`fold` is out of its range; ``numbers`` are those of one range each."""
+    if form not in ("auto", "B", "C"):
+        raise FoldError(f"form: {form!r}; it must be auto, B or C")
+    ranges = {
+        "gain_bits": (2, 16), "gain_terms": (0, TERMS_MAX), "graded_bits": (2, GRADED_BITS_MAX), "potential_bits_limit": (2, POTENTIAL_BITS_MAX),
+    }  # fmt: skip
+    limits = {
+        **{f"weight_bits{f' of {name!r}' if name else ''}": (bits, 2, 8) for name, bits in given_bits(weight_bits).items() if bits != "keep"},
+        **{name: (value, *ranges[name]) for name, value in numbers.items()},
+    }
+    if saturate_bits is not None:
+        limits["saturate_bits"] = (saturate_bits, 2, POTENTIAL_BITS_MAX)
+    for name, (value, low, high) in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
 
 
 def _offset(network: FloatNetwork, last: _FoldedLayer) -> Int:
