@@ -51,17 +51,17 @@ def check_core(chip: ChipConfig, layer: str, needs: dict[str, int]) -> None:
 
 
 def beyond_cores(network: Network) -> str:
-    """Return what of ``network`` the cores of this version cannot run, empty where they can: layers in a row of integrate-and-fire neurons.
+    """Return why the cores cannot run ``network``, or an empty text. Cores run a chain of LIF layers.
 
     Weights that several layers share are stored in the core of each.
     """
     before = INPUT
     for index, population in enumerate(network.populations):
-        connections, place = network.into(index), f"layer {population.name!r}"
+        connections, layer = network.into(index), f"layer {population.name!r}"
         if population.neuron != "lif":
-            return f"{place} neuron: {population.neuron!r}; cores run 'lif' neurons"
+            return f"{layer} neuron: {population.neuron!r}; cores run 'lif' neurons"
         if len(connections) != 1 or connections[0].source != before or connections[0].kind == "identity":
-            return f"{place} connections: {', '.join(f'{c.kind} from {c.source!r}' for c in connections)}; a core has one, from the layer before"
+            return f"{layer} connections: {', '.join(f'{c.kind} from {c.source!r}' for c in connections)}; a core has one, from the layer before"
         before = population.name
     return ""
 

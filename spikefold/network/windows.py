@@ -17,7 +17,7 @@ PADDING_MAX = 15
 
 
 def pooled_shape(shape: Shape, side: int) -> Shape:
-    """Return the shape after pooling; what does not fill a window is left out."""
+    """Return the shape after pooling. Rows and columns that fill no window are left out."""
     return shape[0], shape[1] // side, shape[2] // side
 
 
