@@ -576,6 +576,8 @@ OTHER = (
         file="hw/gateware/memory.py", test="tests/hw/test_memory.py::test_the_simulated_form_is_that_of_the_verilog"),
     rtl("unit-emitter-lane", "emitter", "for n in reversed(range(self.layer.lanes))", "for n in range(self.layer.lanes)",
         "the last lane leaves first", file=EMITTER, test="tests/hw/test_emitter.py::test_spikes_leave_lane_by_lane"),
+    rtl("unit-emitter-quiet", "emitter", "self.quiet.eq(~queue.available)", "self.quiet.eq(1)", "an emitter is quiet while a word waits",
+        file=EMITTER, test="tests/hw/test_emitter.py::test_spikes_leave_lane_by_lane"),
     rtl("unit-emitter-ties", "emitter", "(scores[0] > best)", "(scores[0] >= best)", "the last of equal scores wins",
         file=EMITTER, test="tests/hw/test_emitter.py::test_scores_leave_in_the_order_of_the_classes_and_the_first_of_equal_ones_wins"),
     other("chip-field-forgotten", "file", "parts[part] = made_of(**given)",

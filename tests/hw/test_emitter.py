@@ -41,6 +41,9 @@ def played(emitter: Any, words: dict[int, dict[str, Any]], expected: int, share:
             if ready and ctx.get(emitter.output.valid):
                 cycles.append(cycle)
                 taken.append(ctx.get(emitter.output.payload))
+            # What was pushed at least QUEUED cycles ago and is not taken is under way.
+            due = sum(word["lanes"].bit_count() for pushed, word in words.items() if pushed + QUEUED <= cycle)
+            assert ctx.get(emitter.quiet) == (len(taken) == due and not (ready and ctx.get(emitter.output.valid)))
             await ctx.tick()
             cycle += 1
         # Nothing more comes.
