@@ -27,26 +27,15 @@ from spikefold.quantize.fold_result import FoldResult
 from spikefold.train.errors import TrainError
 from spikefold.train.modules import fused
 from spikefold.train.modules.export import read_network
-from spikefold.train.modules.layers import AveragePool, Conv2d, Integrate, SpikeCount, Synapses
+from spikefold.train.modules.layers import Conv2d
+from spikefold.train.modules.lif_chain import LIFLayer, lif_layers
 from spikefold.train.modules.network import SpikingNetwork
-from spikefold.train.modules.neurons import LIF
-from spikefold.train.modules.norm import CurrentNorm
 from spikefold.train.recipes.sections import QuantizeSettings
 
 __all__ = ["QuantizedNetwork"]
 
 CURRENT_BITS_MAX = 25
 """float32 holds every integer of so many bits, so that the order of a sum does not matter."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Layer:
-    """The modules of a layer, its neurons None where it is an integrating readout; ``pool`` is the side of the windows it adds up."""
-
-    pool: int
-    synapses: Synapses
-    norm: CurrentNorm | None
-    neurons: LIF | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,7 +139,7 @@ class QuantizedNetwork(nn.Module):
             payloads = _spikes(layer, one, _current(layer, one, payloads, half=half), self.timesteps)
         return payloads
 
-    def _scores(self, layer: _Layer, one: _Integers, current: torch.Tensor) -> torch.Tensor:
+    def _scores(self, layer: LIFLayer, one: _Integers, current: torch.Tensor) -> torch.Tensor:
         """Return the scores of an integrating readout: the reference's, with the gradient of the float network's."""
         affine = _affine(layer, one)
         scale = affine.gamma * affine.inverse
@@ -161,26 +150,12 @@ class QuantizedNetwork(nn.Module):
         return scores + (torch.from_numpy(exact).to(scores) - scores).detach()
 
 
-def _layers(network: SpikingNetwork) -> Iterator[_Layer]:
-    """Yield the layers of a chain; what is no chain of LIF layers is a TrainError."""
-    if network.adds:
-        raise TrainError("network: a layer is added to another one; training through the fold takes layers in a row")
-    pool, synapses, norm = 1, None, None
-    for number, part in enumerate(network.chain):
-        place = f"network chain.{number} ({type(part).__name__})"
-        if isinstance(part, AveragePool):
-            pool *= part.side
-        elif isinstance(part, Synapses):
-            synapses = part
-        elif isinstance(part, CurrentNorm):
-            norm = part
-        elif isinstance(part, LIF | Integrate) and synapses is not None:
-            if isinstance(part, LIF) and part.leak_logit is not None:
-                raise TrainError(f"{place}: it learns its leak; training through the fold takes leaks as they are")
-            yield _Layer(pool=pool, synapses=synapses, norm=norm, neurons=part if isinstance(part, LIF) else None)
-            pool, synapses, norm = 1, None, None
-        elif not isinstance(part, SpikeCount):
-            raise TrainError(f"{place}: training through the fold takes pooling, weights, a norm of the current and LIF neurons")
+def _layers(network: SpikingNetwork) -> Iterator[LIFLayer]:
+    """Yield the layers of a chain; what is no chain of LIF layers of given leaks is a TrainError."""
+    for layer in lif_layers(network, "training through the fold"):
+        if layer.neurons is not None and layer.neurons.leak_logit is not None:
+            raise TrainError(f"{layer.place}: it learns its leak; training through the fold takes leaks as they are")
+        yield layer
 
 
 class ExactConvolution(torch.autograd.Function):
@@ -208,7 +183,7 @@ class ExactConvolution(torch.autograd.Function):
         return *back, None, None, None
 
 
-def _current(layer: _Layer, one: _Integers, payloads: torch.Tensor, *, half: bool = False) -> torch.Tensor:
+def _current(layer: LIFLayer, one: _Integers, payloads: torch.Tensor, *, half: bool = False) -> torch.Tensor:
     """Return the current of payloads [T, N, C, H, W] in counts; its gradient reaches the weights that were rounded."""
     if layer.pool > 1:
         pooled = functional.avg_pool2d(payloads.flatten(0, 1), layer.pool, divisor_override=1)
@@ -224,7 +199,7 @@ def _current(layer: _Layer, one: _Integers, payloads: torch.Tensor, *, half: boo
     return functional.linear(payloads.flatten(2), rounded)[..., None, None]
 
 
-def _spikes(layer: _Layer, one: _Integers, current: torch.Tensor, steps: int) -> torch.Tensor:
+def _spikes(layer: LIFLayer, one: _Integers, current: torch.Tensor, steps: int) -> torch.Tensor:
     """Return the reference's spikes [T, N, C, H, W], with the gradient of the float network's."""
     neurons = layer.neurons
     if neurons is None:
@@ -237,7 +212,7 @@ def _spikes(layer: _Layer, one: _Integers, current: torch.Tensor, steps: int) ->
     return fused.lif(current, steps, _affine(layer, one), leak, neurons.threshold, neurons.reset == "soft", neurons.surrogate, spikes)
 
 
-def _affine(layer: _Layer, one: _Integers) -> fused.Affine:
+def _affine(layer: LIFLayer, one: _Integers) -> fused.Affine:
     """Return what becomes of a current in counts, [T, C]: the rounded gain with the gradients of gamma, and the exact bias."""
     ones, norm, bias = torch.ones_like(one.gain), layer.norm, layer.synapses.bias
     gamma = ones if norm is None else norm.gamma.expand_as(ones)

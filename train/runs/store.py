@@ -26,10 +26,9 @@ from spikefold.quantize.float_file import load_float, save_float
 from spikefold.quantize.float_network import FloatLayer, FloatNetwork
 from spikefold.train.errors import ExportError, TrainError
 from spikefold.train.modules.export import to_float_network
-from spikefold.train.modules.layers import AveragePool, Integrate, SpikeCount, Synapses
+from spikefold.train.modules.lif_chain import LIFLayer, is_lif_chain, lif_layers
 from spikefold.train.modules.network import SpikingNetwork, build_network
 from spikefold.train.modules.neurons import LIF
-from spikefold.train.modules.norm import CurrentNorm
 from spikefold.train.recipes.recipe import Recipe, parse_recipe
 from spikefold.train.recipes.sections import PlacedLayer, place_layers
 
@@ -54,7 +53,7 @@ def save_network(module: SpikingNetwork, recipe: Recipe, folder: Path, class_nam
 
     The module's own tensors are written too where a float network alone does not give the module back.
     """
-    if not _chain(module):
+    if not is_lif_chain(module):
         _save_weights(module, folder / WEIGHTS, provenance)
     try:
         network = to_float_network(module, coding=recipe.input, class_names=class_names, provenance=provenance)
@@ -62,13 +61,6 @@ def save_network(module: SpikingNetwork, recipe: Recipe, folder: Path, class_nam
         return folder / WEIGHTS, str(error)
     save_float(network, folder / MODEL)
     return folder / MODEL, ""
-
-
-def _chain(module: SpikingNetwork) -> bool:
-    """Return whether the network is LIF layers in a row, whose values :func:`_fill_layers` finds in a float network."""
-    parts = list(module.chain)
-    known = all(isinstance(part, AveragePool | Synapses | CurrentNorm | LIF | Integrate | SpikeCount) for part in parts)
-    return known and not module.adds and len(set(parts)) == len(parts)
 
 
 def load_run(folder: Path) -> tuple[Recipe, SpikingNetwork]:
@@ -159,35 +151,36 @@ def _fill_tensors(module: SpikingNetwork, *, header: Mapping[str, Any], tensors:
 
 def _fill_layers(module: SpikingNetwork, *, recipe: Recipe, network: FloatNetwork, path: Path) -> None:
     """Give the module, built from the recipe, the values of the float network that it once was."""
-    if not _chain(module):
+    if not is_lif_chain(module):
         raise TrainError(f"{path}: by the recipe beside it, there is more than LIF layers in a row, so {WEIGHTS} must be there too")
-    parts = [part for part in module.chain if isinstance(part, Synapses | CurrentNorm | LIF)]
     layers = iter(network.layers)
-    layer: FloatLayer | None = None
     with torch.no_grad():
-        for part in parts:
-            if isinstance(part, Synapses):
-                layer = next(layers, None)
+        for own in lif_layers(module, "a run's float network"):
+            layer = next(layers, None)
             if layer is None:
                 raise TrainError(f"{path}: it has {len(network.layers)} layers; the recipe beside it has more")
-            place = f"{path}: layer {layer.name!r}"
-            if isinstance(part, Synapses):
-                _copy(part.weight, layer.weights, f"{place} weights")
-                if (part.bias is None) != (layer.bias is None):
-                    raise TrainError(f"{place} bias: it is {'missing' if layer.bias is None else 'there'}; the recipe beside it says otherwise")
-                if part.bias is not None and layer.bias is not None:
-                    _copy(part.bias, layer.bias, f"{place} bias")
-            elif isinstance(part, CurrentNorm):
-                for name, tensor in (("gamma", part.gamma), ("mean", part.running_mean), ("var", part.running_var), ("beta", part.beta)):
-                    if tensor is not None:
-                        _copy(tensor, getattr(layer.norm, name), f"{place} norm {name}")
-            else:
-                part.threshold = float(layer.threshold[0])
-                if part.leak_logit is not None:
-                    part.leak_logit.fill_(float(torch.logit(torch.tensor(float(layer.leak[0]), dtype=torch.float64))))
+            _fill_layer(own, layer, f"{path}: layer {layer.name!r}")
     if next(layers, None) is not None:
         raise TrainError(f"{path}: it has {len(network.layers)} layers; the recipe beside it has fewer")
     _check_layers(recipe, network, path)
+
+
+def _fill_layer(own: LIFLayer, layer: FloatLayer, place: str) -> None:
+    """Give a layer's modules the values that it has in the float network."""
+    synapses, norm, neurons = own.synapses, own.norm, own.neurons
+    _copy(synapses.weight, layer.weights, f"{place} weights")
+    if (synapses.bias is None) != (layer.bias is None):
+        raise TrainError(f"{place} bias: it is {'missing' if layer.bias is None else 'there'}; the recipe beside it says otherwise")
+    if synapses.bias is not None and layer.bias is not None:
+        _copy(synapses.bias, layer.bias, f"{place} bias")
+    if norm is not None:
+        for name, tensor in (("gamma", norm.gamma), ("mean", norm.running_mean), ("var", norm.running_var), ("beta", norm.beta)):
+            if tensor is not None:
+                _copy(tensor, getattr(layer.norm, name), f"{place} norm {name}")
+    if neurons is not None:
+        neurons.threshold = float(layer.threshold[0])
+        if neurons.leak_logit is not None:
+            neurons.leak_logit.fill_(float(torch.logit(torch.tensor(float(layer.leak[0]), dtype=torch.float64))))
 
 
 def _check_layers(recipe: Recipe, network: FloatNetwork, path: Path) -> None:
