@@ -36,7 +36,7 @@ def is_lif_chain(network: SpikingNetwork) -> bool:
 def lif_layers(network: SpikingNetwork, user: str) -> Iterator[LIFLayer]:
     """Yield the layers of a chain of LIF layers.
 
-    A residual connection or another part is a TrainError. It says that ``user``, a noun, takes none; it comes when its layer would.
+    A residual connection or another part is a TrainError that says what ``user`` takes. Layers before it are yielded.
     """
     if network.adds:
         raise TrainError(f"network: a layer is added to another one; {user} takes layers in a row")

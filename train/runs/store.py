@@ -170,11 +170,13 @@ def _fill_layer(own: LIFLayer, layer: FloatLayer, place: str) -> None:
     synapses, norm, neurons = own.synapses, own.norm, own.neurons
     _copy(synapses.weight, layer.weights, f"{place} weights")
     if (synapses.bias is None) != (layer.bias is None):
-        raise TrainError(f"{place} bias: it is {'missing' if layer.bias is None else 'there'}; the recipe beside it says otherwise")
+        found = "missing" if layer.bias is None else "there"
+        raise TrainError(f"{place} bias: it is {found}; the recipe beside it says otherwise")
     if synapses.bias is not None and layer.bias is not None:
         _copy(synapses.bias, layer.bias, f"{place} bias")
     if norm is not None:
-        for name, tensor in (("gamma", norm.gamma), ("mean", norm.running_mean), ("var", norm.running_var), ("beta", norm.beta)):
+        tensors = {"gamma": norm.gamma, "mean": norm.running_mean, "var": norm.running_var, "beta": norm.beta}
+        for name, tensor in tensors.items():
             if tensor is not None:
                 _copy(tensor, getattr(layer.norm, name), f"{place} norm {name}")
     if neurons is not None:
