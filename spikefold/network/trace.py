@@ -115,67 +115,89 @@ def compare(expected: Trace, got: Trace) -> Comparison:
             f"traces: {expected.populations} with {len(expected.scores)} samples against {got.populations} with "
             f"{len(got.scores)}; they must come from the same network and samples"
         )
-    compared: dict[str, int] = {}
-    differing: dict[str, int] = {}
-    found: list[tuple[tuple[int, ...], Difference]] = []
+    tally = _Tally(expected.populations)
+    for layer in range(len(expected.populations)):
+        tally.values("spikes", layer, expected.spikes[layer], got.spikes[layer])
+        if expected.potentials is not None and got.potentials is not None:
+            tally.values("potentials", layer, expected.potentials[layer], got.potentials[layer])
+    last = len(expected.populations) - 1
+    # Scores and counts are there when the last timestep is over: a difference before that is where it began.
+    end = expected.spikes[last].shape[1] - 1 if expected.spikes else 0
+    tally.values("scores", last, expected.scores[:, None], got.scores[:, None], at=end)
+    for kind, counts, other in (("clamps", expected.clamps, got.clamps), ("sops", expected.sops, got.sops)):
+        if counts is not None and other is not None:
+            tally.values(kind, last, np.asarray(counts).reshape(1, 1, -1), np.asarray(other).reshape(1, 1, -1), at=end)
+    if expected.timing is not None and got.timing is not None:
+        for layer, (a, b) in enumerate(zip(expected.timing.arrivals, got.timing.arrivals, strict=True)):
+            tally.events("arrivals", ARRIVAL_FIELDS, layer, a, b)
+        tally.events("results", RESULT_FIELDS, last, expected.timing.results, got.timing.results)
+        tally.values("cycles", last, expected.timing.cycles, got.timing.cycles, sampled=False)
+    for fault in (*expected.faults, *got.faults):
+        tally.fault(fault, last)
+    if not any(tally.compared.values()):
+        raise SpikefoldError("traces: nothing was compared")
+    omitted = tuple(kind for kind in OPTIONAL if (getattr(expected, kind) is None) != (getattr(got, kind) is None))
+    return Comparison(compared=tally.compared, differing=tally.differing, first=tally.first, omitted=omitted)
 
-    def count(kind: str, values: int, unequal: int, sample: int, difference: Callable[[], Difference]) -> None:
-        compared[kind] = compared.get(kind, 0) + values
-        differing[kind] = differing.get(kind, 0) + unequal
-        if unequal:
-            first = difference()
-            found.append(((sample, first.timestep, expected.populations.index(first.layer)), first))
 
-    def values(kind: str, layer: int, a: npt.NDArray[Any], b: npt.NDArray[Any], *, sampled: bool = True, at: int = 0) -> None:
+class _Tally:
+    """What of two traces was compared so far, by kind, and all that differed, with its place in time."""
+
+    def __init__(self, populations: tuple[str, ...]) -> None:
+        self.populations = populations
+        self.compared: dict[str, int] = {}
+        self.differing: dict[str, int] = {}
+        self.found: list[tuple[tuple[int, ...], Difference]] = []
+
+    @property
+    def first(self) -> Difference | None:
+        """The first difference in time."""
+        return min(self.found, key=lambda item: item[0])[1] if self.found else None
+
+    def values(
+        self, kind: str, layer: int, a: npt.NDArray[Any], b: npt.NDArray[Any], *, sampled: bool = True, at: int = 0
+    ) -> None:  # fmt: skip
+        """Compare arrays of a layer, [sample, timestep, ...] or, if not ``sampled``, [step, ...].
+
+        ``at`` is the timestep of their first row.
+        """
         if a.shape != b.shape:
-            raise SpikefoldError(f"traces: {kind} of {expected.populations[layer]!r} has shapes {a.shape} and {b.shape}")
+            raise SpikefoldError(f"traces: {kind} of {self.populations[layer]!r} has shapes {a.shape} and {b.shape}")
         unequal = a != b
         index = tuple(int(i) for i in np.unravel_index(int(unequal.argmax()), a.shape)) if a.size else ()
         sample, rest = (index[0], index[1:]) if sampled and index else (None, index)
-        count(
+        self._count(
             kind, a.size, int(np.count_nonzero(unequal)), sample or 0,
             lambda: Difference(
-                kind=kind, sample=sample, timestep=at + rest[0], layer=expected.populations[layer], neuron=rest[1:],
+                kind=kind, sample=sample, timestep=at + rest[0], layer=self.populations[layer], neuron=rest[1:],
                 expected=int(a[index]), got=int(b[index]),
             ),
         )  # fmt: skip
 
-    def events(kind: str, fields: tuple[str, ...], layer: int, a: Int, b: Int) -> None:
+    def events(self, kind: str, fields: tuple[str, ...], layer: int, a: Int, b: Int) -> None:
+        """Compare lists of events, int64 [events, fields], the first of the fields a step."""
         a, b = _aligned(a, b)
         unequal = a != b
         row, column = divmod(int(unequal.argmax()), len(fields)) if a.size else (0, 0)
-        count(
+        self._count(
             kind, len(a), int(unequal.any(1).sum()), 0,
             lambda: Difference(
                 kind=f"{kind}, {fields[column]} of number {row}", sample=None, timestep=int(max(a[row, 0], b[row, 0])),
-                layer=expected.populations[layer], neuron=(), expected=int(a[row, column]), got=int(b[row, column]),
+                layer=self.populations[layer], neuron=(), expected=int(a[row, column]), got=int(b[row, column]),
             ),
         )  # fmt: skip
 
-    for layer in range(len(expected.populations)):
-        values("spikes", layer, expected.spikes[layer], got.spikes[layer])
-        if expected.potentials is not None and got.potentials is not None:
-            values("potentials", layer, expected.potentials[layer], got.potentials[layer])
-    last = len(expected.populations) - 1
-    # Scores and counts are there when the last timestep is over: a difference before that is where it began.
-    end = expected.spikes[last].shape[1] - 1 if expected.spikes else 0
-    values("scores", last, expected.scores[:, None], got.scores[:, None], at=end)
-    for kind, counts, other in (("clamps", expected.clamps, got.clamps), ("sops", expected.sops, got.sops)):
-        if counts is not None and other is not None:
-            values(kind, last, np.asarray(counts).reshape(1, 1, -1), np.asarray(other).reshape(1, 1, -1), at=end)
-    if expected.timing is not None and got.timing is not None:
-        for layer, (a, b) in enumerate(zip(expected.timing.arrivals, got.timing.arrivals, strict=True)):
-            events("arrivals", ARRIVAL_FIELDS, layer, a, b)
-        events("results", RESULT_FIELDS, last, expected.timing.results, got.timing.results)
-        values("cycles", last, expected.timing.cycles, got.timing.cycles, sampled=False)
-    for fault in (*expected.faults, *got.faults):
-        compared["faults"] = differing["faults"] = differing.get("faults", 0) + 1
-        found.append(((fault.sample or 0, fault.timestep, last), fault))
-    if not any(compared.values()):
-        raise SpikefoldError("traces: nothing was compared")
-    first = min(found, key=lambda item: item[0])[1] if found else None
-    omitted = tuple(kind for kind in OPTIONAL if (getattr(expected, kind) is None) != (getattr(got, kind) is None))
-    return Comparison(compared=compared, differing=differing, first=first, omitted=omitted)
+    def fault(self, fault: Difference, layer: int) -> None:
+        """Count what no other part of a trace can hold as a difference."""
+        self.compared["faults"] = self.differing["faults"] = self.differing.get("faults", 0) + 1
+        self.found.append(((fault.sample or 0, fault.timestep, layer), fault))
+
+    def _count(self, kind: str, values: int, unequal: int, sample: int, difference: Callable[[], Difference]) -> None:
+        self.compared[kind] = self.compared.get(kind, 0) + values
+        self.differing[kind] = self.differing.get(kind, 0) + unequal
+        if unequal:
+            first = difference()
+            self.found.append(((sample, first.timestep, self.populations.index(first.layer)), first))
 
 
 def _aligned(a: Int, b: Int) -> tuple[Int, Int]:
