@@ -4,7 +4,7 @@ The mathematics is exact and lives in :mod:`spikefold.quantize.schedules`; here 
 its form, its steps and its widths. What does not fold is refused by name. What the rounding costs is in :mod:`spikefold.quantize.fold_result`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -122,17 +122,7 @@ def fold(
         except NetworkError as error:
             raise FoldError(f"layer {layer.name!r} does not fit the contract: {error}") from error
     folded = list(folder.layers.values())
-    integer = Network(
-        timesteps=network.timesteps,
-        timesteps_trained=trained,
-        input=network.input,
-        class_names=network.class_names,
-        provenance=dict(network.provenance) | {f"fold {f.report.name}": f"form {f.report.form}: {f.report.reason}" for f in folded},
-        weights=tuple(Weights(id=s.id, tensor=s.tensor, bits=bits[s.id]) for s in {f.stored.id: f.stored for f in folded}.values()),
-        connections=tuple(c for f in folded for c in f.connections),
-        populations=tuple(p for f in folded for p in f.populations),
-        readout=Readout(decode=network.readout, offset=_offset(network, folded[-1])),
-    )
+    integer = _integer_network(network, trained, folded, bits)
     return FoldResult(network=integer, layers=tuple(f.report for f in folded), units={f.report.name: f.units for f in folded})
 
 
@@ -152,6 +142,25 @@ def check_options(form: str, weight_bits: Bits | Mapping[str, Bits], saturate_bi
     for name, (value, low, high) in limits.items():
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise FoldError(f"{name}: {value!r}; it must be an integer in {low}..{high}")
+
+
+def _integer_network(
+    network: FloatNetwork, trained: int, folded: Sequence[_FoldedLayer], bits: Mapping[str, int]
+) -> Network:  # fmt: skip
+    """Return the folded layers as a network, ``trained`` with so many timesteps. Shared weights are in it once."""
+    stored = {f.stored.id: f.stored for f in folded}
+    reasons = {f"fold {f.report.name}": f"form {f.report.form}: {f.report.reason}" for f in folded}
+    return Network(
+        timesteps=network.timesteps,
+        timesteps_trained=trained,
+        input=network.input,
+        class_names=network.class_names,
+        provenance=dict(network.provenance) | reasons,
+        weights=tuple(Weights(id=s.id, tensor=s.tensor, bits=bits[s.id]) for s in stored.values()),
+        connections=tuple(c for f in folded for c in f.connections),
+        populations=tuple(p for f in folded for p in f.populations),
+        readout=Readout(decode=network.readout, offset=_offset(network, folded[-1])),
+    )
 
 
 def _offset(network: FloatNetwork, last: _FoldedLayer) -> Int:

@@ -250,21 +250,7 @@ def neurons(
 
     With a ``divisor``, thresholds and decrements are those at a root of 1, in fractions.
     """
-    scale: PspScale | None = None
-    threshold, decrement = np.full((1, 1), NEVER), np.zeros((1, 1), np.int64)
-    if divisor is not None:
-        wanted = in_counts(layer, "threshold", s.threshold, step), in_counts(layer, "decrement", s.decrement, step)
-        scale = divisor.scale(max(float(np.abs(values).max()) for values in wanted))
-        threshold, decrement = (to_int(values * divisor.value * 2.0**scale.shift) for values in wanted)
-        resolved = float((np.abs(layer.threshold) / step).min()) * divisor.value * math.isqrt(divisor.floor)
-        if 0 < resolved < 0.5:
-            raise FoldError(
-                f"layer {layer.name!r} threshold: {resolved:.2g} counts for a sample without spikes, whose root is the least; "
-                "use more weight_bits or gain_bits, or train with a larger lam"
-            )
-    elif layer.reset != "none":
-        threshold = integer_threshold(in_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold)
-        decrement = to_int(in_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else decrement
+    threshold, decrement, scale = _firing(layer, s, step, divisor)
     load = to_int(in_counts(layer, "load", s.load, step)) if layer.reset == "hard" else np.zeros((1, 1), np.int64)
     # Scaled thresholds are fractions, and spikes of srm neurons kick a state: both need their bits whatever the potentials need.
     least = SCALED_MAX.bit_length() if scale is not None else 2
@@ -304,6 +290,29 @@ def neurons(
             f"use {form}saturate_bits, or fewer weight_bits"
         )
     return build(max(proven, least), False, states), proven
+
+
+def _firing(layer: FloatLayer, s: Schedules, step: Float, divisor: Divisor | None) -> tuple[Int, Int, PspScale | None]:
+    """Return thresholds and decrements in counts of ``step`` [C].
+
+    With a ``divisor`` they are fractions, and their scale is returned too; else it is None.
+    """
+    scale: PspScale | None = None
+    threshold, decrement = np.full((1, 1), NEVER), np.zeros((1, 1), np.int64)
+    if divisor is not None:
+        wanted = in_counts(layer, "threshold", s.threshold, step), in_counts(layer, "decrement", s.decrement, step)
+        scale = divisor.scale(max(float(np.abs(values).max()) for values in wanted))
+        threshold, decrement = (to_int(values * divisor.value * 2.0**scale.shift) for values in wanted)
+        resolved = float((np.abs(layer.threshold) / step).min()) * divisor.value * math.isqrt(divisor.floor)
+        if 0 < resolved < 0.5:
+            raise FoldError(
+                f"layer {layer.name!r} threshold: {resolved:.2g} counts for a sample without spikes, "
+                "whose root is the least; use more weight_bits or gain_bits, or train with a larger lam"
+            )
+    elif layer.reset != "none":
+        threshold = integer_threshold(in_counts(layer, "threshold", s.threshold, step), layer.fires_at_threshold)
+        decrement = to_int(in_counts(layer, "decrement", s.decrement, step)) if layer.reset == "soft" else decrement
+    return threshold, decrement, scale
 
 
 def _proven_state(layer: FloatLayer, state: State, least: int, most: int) -> State:
