@@ -155,26 +155,12 @@ def fit(
     and all must see its folder.
     """
     processes = Processes.here()
-    if settings.batch_size % processes.count:
-        raise TrainError(f"batch_size: {settings.batch_size}; it must be a multiple of the {processes.count} processes")
-    train, held = split(len(dataset), settings.validation, seed, settings.subset)
-    if len(held) < processes.count or (len(train) < settings.batch_size and processes.count > 1):
-        raise TrainError(f"{len(train)} samples to train on and {len(held)} held back; {processes.count} processes need more of both")
+    train, held = _enough(len(dataset), settings, seed, processes)
     optimizer = make_optimizer(module, settings)
     shapes = [(key, list(value.shape)) for key, value in module.state_dict().items()]
     signature = repr((settings, coding, timesteps, seed, dataset.name, dataset.images.shape, shapes))
-    state: dict[str, Any] = {
-        "format": CHECKPOINT_FORMAT,
-        "signature": signature,
-        "log": [],
-        "best": 0,
-        "best_module": {},
-        "start_sha256": start_sha256,
-    }
-    if resume and checkpoint is not None and checkpoint.exists():
-        state = _load(checkpoint, signature, start_sha256)
-        module.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
+    goes_on = resume and checkpoint is not None and checkpoint.exists()
+    state = _begin(module, optimizer, signature, start_sha256, checkpoint if goes_on else None)
     with repeatable(seed, settings.threads):
         replica = processes.replica(module)
         for epoch in range(len(state["log"]) + 1, settings.epochs + 1):
@@ -207,6 +193,43 @@ def fit(
     module.eval()
     epochs = tuple(Epoch(**entry) for entry in state["log"])
     return FitResult(epochs=epochs, best=epochs[state["best"] - 1])
+
+
+def _enough(count: int, settings: TrainSettings, seed: int, processes: Processes) -> tuple[Int, Int]:
+    """Return the samples to train on and those held back, of ``count``.
+
+    Too few of either, or a batch that cannot be shared out among all processes, is a TrainError.
+    """
+    if settings.batch_size % processes.count:
+        raise TrainError(f"batch_size: {settings.batch_size}; it must be a multiple of the {processes.count} processes")
+    train, held = split(count, settings.validation, seed, settings.subset)
+    if len(held) < processes.count or (len(train) < settings.batch_size and processes.count > 1):
+        raise TrainError(
+            f"{len(train)} samples to train on and {len(held)} held back; {processes.count} processes need more of both"
+        )  # fmt: skip
+    return train, held
+
+
+def _begin(
+    module: nn.Module, optimizer: torch.optim.Optimizer, signature: str, start_sha256: str, checkpoint: Path | None
+) -> dict[str, Any]:  # fmt: skip
+    """Return the state before the first epoch or, with a ``checkpoint``, the one in it.
+
+    Module and optimizer get their values from the checkpoint then.
+    """
+    if checkpoint is None:
+        return {
+            "format": CHECKPOINT_FORMAT,
+            "signature": signature,
+            "log": [],
+            "best": 0,
+            "best_module": {},
+            "start_sha256": start_sha256,
+        }
+    state = _load(checkpoint, signature, start_sha256)
+    module.load_state_dict(state["module"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state
 
 
 def _better(entry: Epoch, best: dict[str, Any], settings: TrainSettings) -> bool:
