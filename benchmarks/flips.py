@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = {}
     with tempfile.TemporaryDirectory(prefix="spikefold-") as name:
         build = Path(name)
-        manifest = generate(network, chip, data_for(network, None, "test", None), build, samples=options.samples)
+        manifest = generate(place(network, chip), data_for(network, None, "test", None), build, samples=options.samples)
         vectors: Any = manifest["vectors"]
         layers: Any = manifest["layers"]
         print(f"vectors: {json.dumps({key: vectors[key] for key in ('samples', 'steps')})}")

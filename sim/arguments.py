@@ -1,4 +1,4 @@
-"""What is handed to kernels: arrays in one form, so that each kernel is compiled once, and what belongs together by name."""
+"""The arguments of kernels: arrays in one form, so that each kernel is compiled once, in named tuples."""
 
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,7 +25,7 @@ def for_kernel(array: npt.NDArray[Any], dtype: type[Scalar]) -> npt.NDArray[Scal
 
 
 class FanOut(NamedTuple):
-    """Where an event's weights go, as a CorePlan has it, in elements: ``run`` is the padded channels of a pixel.
+    """The neurons that an event reaches, as a CorePlan has them, in elements: ``run`` is the padded channels of a pixel.
 
     ``steps`` is (row, column, row weight, column weight, channel).
     """
@@ -46,7 +46,7 @@ class Gain(NamedTuple):
 
 
 class Neuron(NamedTuple):
-    """What a neuron is: without a state or not, its leak and reset, and its clamp, if it saturates.
+    """The kind of a neuron: without a state or not, its leak and reset, and its clamp, if it saturates.
 
     ``leak_kind`` is 0 none, 1 shift, 2 multiply, with ``leak_bits`` its shift or fraction bits; ``reset`` is 0 none, 1 soft,
     2 hard.
@@ -71,14 +71,14 @@ class Schedules(NamedTuple):
 
 
 class Kicks(NamedTuple):
-    """Of spike response neurons in one timestep: thresholds and what a spike subtracts, [channels]."""
+    """Thresholds and decrements of spike response neurons in one timestep, [channels]."""
 
     threshold: I64
     decrement: I64
 
 
 class Scale(NamedTuple):
-    """What PSP-LN takes the root of, as PspScale has it."""
+    """The integers of PSP-LN's root, as PspScale has them."""
 
     payload_shift: int
     decay: int
@@ -94,7 +94,7 @@ class Scratch(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What a layer leaves: spikes [samples, timesteps, pixels, channels], potentials like them or empty, walked runs [samples]."""
+    """The results of a layer: spikes [samples, timesteps, pixels, channels], potentials like them or empty, walked runs [samples]."""
 
     spikes: I8
     kept: I64

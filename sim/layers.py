@@ -63,7 +63,7 @@ def gain_of(connection: Connection, timesteps: int, channels: int) -> Gain:
 
 
 def neuron_of(population: Population) -> Neuron:
-    """Return what the neurons of a population are."""
+    """Return the kind, leak, reset and clamp of a population's neurons."""
     low, high = signed_range(population.potential_bits)
     return Neuron(
         stateless=int(population.neuron == "linear"), leak_kind=LEAK_KINDS[population.leak_kind],

@@ -48,7 +48,7 @@ class Interface:
                 f"top module {shown(top)}: it must be at most 64 letters, digits and single underscores, begin with a letter, not end in _, _rom or "
                 "_ram, and not be selfcheck or harness"
             )
-        self.placement, self.network, self.top = placement, placement.network, top
+        self.network, self.top = placement.network, top
         self.layers = [LayerConfig(network=placement.network, plan=core, architecture=placement.chip.architecture) for core in placement.cores]
 
     @property

@@ -1,1 +1,1 @@
-"""The chip without its hardware: its limits, where a network is placed on it, and the memories that it needs."""
+"""The chip without its hardware: its limits, the placement of a network on it, and the memories of that."""

@@ -1,4 +1,4 @@
-"""What a chip is made of: its cores, and what each of them holds. Simulator and hardware read it."""
+"""The architecture of a chip: its cores, their lanes, queues and widths. Simulator and hardware read it."""
 
 from dataclasses import dataclass
 

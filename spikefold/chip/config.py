@@ -18,7 +18,7 @@ PARTS = {"architecture": Architecture, "device": Device}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipConfig:
-    """A chip by its name: what it is made of, and the device that it must fit."""
+    """A chip by its name: its architecture, and the device that it must fit."""
 
     name: str = "default"
     architecture: Architecture = field(default_factory=Architecture)

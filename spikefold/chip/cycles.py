@@ -34,7 +34,7 @@ def leaves(word: int) -> int:
 
 
 def table() -> list[tuple[str, str]]:
-    """Return what happens in a step, and in which cycle, as docs/chip.md has it."""
+    """Return the rows of docs/chip.md's table: an event of a step, and its cycle."""
     return [
         ("the host's first beat is taken", f"{FIRST} at the earliest, then one a cycle; ready is `open and queue not full`, for ticks too"),
         ("an event taken in cycle c is popped", f"`max(c + {QUEUED}, previous pop + {SETUP} + previous words)`"),

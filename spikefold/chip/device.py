@@ -1,4 +1,4 @@
-"""What a device has for a chip: an FPGA's block RAMs and multipliers. Only estimates read it."""
+"""The device that a chip must fit: an FPGA's block RAMs and multipliers. Only estimates read it."""
 
 from dataclasses import dataclass
 

@@ -36,14 +36,9 @@ class Placement:
     links: tuple[Link, ...]
     untimed: str = ""
 
-    @property
-    def depth(self) -> int:
-        """The steps from the host's timestep to the last core's update of it."""
-        return len(self.cores)
-
 
 def check_core(chip: ChipConfig, layer: str, needs: dict[str, int]) -> None:
-    """Raise a ChipError where ``layer`` needs more of anything than a core of ``chip`` has."""
+    """Raise a ChipError if ``layer`` needs more of anything than a core of ``chip`` has."""
     for name, need in needs.items():
         limit = getattr(chip.architecture, name)
         if need > limit:
@@ -94,7 +89,7 @@ def place(network: Network, chip: ChipConfig, *, untimed: bool = False) -> Place
 
 
 def place_layer(network: Network, chip: ChipConfig, index: int) -> CorePlan:
-    """Return the core of a layer, or raise a ChipError where it needs more than a core has."""
+    """Return the core of a layer, or raise a ChipError if it needs more than a core has."""
     architecture, connection, population = chip.architecture, network.connections[index], network.populations[index]
     channels, height, width = population.shape
     if architecture.gain_terms and (need := term_count(connection.gain.values)) > architecture.gain_terms:

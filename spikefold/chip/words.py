@@ -1,4 +1,4 @@
-"""The word map: where a core keeps its neurons, and which neurons a word holds."""
+"""The word map: the neurons of each word of a core."""
 
 from dataclasses import dataclass
 
@@ -25,10 +25,6 @@ class WordMap:
     def words(self) -> int:
         """The words of all neurons."""
         return self.shape[1] * self.shape[2] * self.groups
-
-    def word(self, channel: int, y: int, x: int) -> int:
-        """Return the word of a neuron."""
-        return (y * self.shape[2] + x) * self.groups + channel // self.lanes
 
     def neurons(self, word: int) -> tuple[slice, int, int]:
         """Return the neurons of a word, the first lane's first: a slice of channels, y and x, which index an array [C, H, W]."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 __all__ = ["COMPARISON_COLUMNS", "DIFFERENT", "compared_values", "comparison_rows"]
 
 DIFFERENT = 1
-"""The exit status where a comparison found a difference."""
+"""The exit status if a comparison found a difference."""
 COMPARISON_COLUMNS = ("compared with", "what", "values compared", "differing", "first difference")
 COMPARED_VALUES = {"clamps": "counts of clamps", "sops": "counts of synaptic operations", "cycles": "steps to the cycle"}
 """The kinds of compared values whose own names would be taken for what they count."""

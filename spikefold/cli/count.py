@@ -1,4 +1,4 @@
-"""The verb count: what an inference takes."""
+"""The verb count: the operations and memory of an inference."""
 
 import json
 from collections.abc import Iterable

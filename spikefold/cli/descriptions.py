@@ -1,4 +1,4 @@
-"""Tables of what is in a file or folder of any kind that the verbs write or read."""
+"""Tables that describe a file or folder of any kind that the verbs write or read."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ __all__ = ["describe", "describe_build"]
 
 
 def describe(path: Path) -> Report:
-    """Return what is in a file or folder of any kind that the verbs write or read."""
+    """Return the description of a file or folder of any kind that the verbs write or read."""
     if path.is_dir():
         if (path / MANIFEST).is_file():
             return describe_build(path)
@@ -35,7 +35,7 @@ def describe(path: Path) -> Report:
 
 
 def describe_network(network: "Network") -> Report:
-    """Return what an integer network consists of."""
+    """Return the description of an integer network: its layers, widths and schedules."""
     layers = [
         {
             "name": p.name, "neuron": p.neuron, "source": c.source, "kind": c.kind, "shape": list(p.shape),
@@ -57,7 +57,7 @@ def describe_network(network: "Network") -> Report:
 
 
 def describe_float(network: "FloatNetwork") -> Report:
-    """Return what a float network consists of."""
+    """Return the description of a float network: its layers, neurons and normalisations."""
     layers = [
         {
             "name": layer.name, "kind": layer.kind, "shape": list(shape), "synapse_weights": layer.weights.size, "pool": layer.pool,

@@ -1,4 +1,4 @@
-"""The verb evaluate: what a trained network is worth."""
+"""The verb evaluate: accuracy, firing rates and estimated energy of a trained network."""
 
 from pathlib import Path
 from typing import Any

@@ -32,12 +32,14 @@ def generate(
     BUILD gets the Verilog with its memory files, a bench that checks itself in any Verilog simulator, and a manifest with
     the hash of every file. The same input gives the same bytes. Needs the extras 'sim' and 'hw', and no torch.
     """
+    from spikefold.chip.placement import place
     from spikefold.network.files import network_file
     from spikefold.workflow.build import generate as write
     from spikefold.workflow.samples import data_for
 
-    network, chip = network_file.load(net), read_chip(chip_path)
+    network = network_file.load(net)
     data = data_for(network, data_name, split, data_dir)
+    placement = place(network, read_chip(chip_path))
     with new_folder(out, force=force) as folder:
-        write(network, chip, data, folder, samples=samples, top=top)
+        write(placement, data, folder, samples=samples, top=top)
     show(describe_build(out), json_only)

@@ -1,4 +1,4 @@
-"""The verb info: what is in a file or folder."""
+"""The verb info: the description of a file or folder."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ __all__ = ["info"]
 @click.option("--chip", "chip_path", type=PATH, metavar="CHIP.toml", help="For an integer network: estimate what each layer takes of this chip.")
 @as_json
 def info(file: Path, chip_path: Path | None, json_only: bool) -> None:
-    """Say what is in FILE: an integer or float network, a chip, a recipe, or the folder of a run or a build."""
+    """Describe FILE: an integer or float network, a chip, a recipe, or the folder of a run or a build."""
     report = describe(file)
     if chip_path is not None:
         if report.document["kind"] != "network":
@@ -29,7 +29,10 @@ def info(file: Path, chip_path: Path | None, json_only: bool) -> None:
 
 
 def add_cores(report: Report, path: Path, chip_path: Path) -> None:
-    """Add what each layer of the network in ``path`` takes of a chip; a ChipError says where it does not fit."""
+    """Add the memories and multipliers of each layer of the network in ``path``.
+
+    A ChipError names the layer that does not fit.
+    """
     from spikefold.chip.placement import place
     from spikefold.chip.resources import block_rams, core_memories, multipliers
     from spikefold.network.files import network_file

@@ -126,7 +126,7 @@ def quantize(
         network = with_constant_roots(network, calibrate, data_dir)
     result = fold(network, saturate_bits=saturate_bits, timesteps=timesteps, **widths)
     report = quantize_report(result, run, out, calibrate)
-    # The network last: where it is, its report is too.
+    # The network last: if it is there, its report is too.
     write_text(report_path, json.dumps(report.document, indent=2, allow_nan=False) + "\n")
     network_file.save(result.network, out)
     for warning in result.warnings:
@@ -144,7 +144,7 @@ def _bits_by_layer(weight_bits: "tuple[tuple[str, int | Literal['keep']], ...]")
 
 
 def quantize_report(result: "FoldResult", run: Path, out: Path, calibrate: int | None) -> Report:
-    """Return what the fold did to each layer."""
+    """Return the fold's report: a table with a row for each layer."""
     report = Report(
         {
             "network": out.name,

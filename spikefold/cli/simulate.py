@@ -41,6 +41,7 @@ def simulate(
 
     Needs the extra 'sim', and no torch.
     """
+    from spikefold.chip.placement import place
     from spikefold.network.files import network_file
     from spikefold.report.figures import firing_svg
     from spikefold.workflow.samples import data_for, sample_count
@@ -48,14 +49,15 @@ def simulate(
     from spikefold.workflow.simulation import simulate as run
     from spikefold.workflow.trace_file import write_trace
 
-    network, chip = network_file.load(net), read_chip(chip_path)
+    placement = place(network_file.load(net), read_chip(chip_path), untimed=True)
+    network = placement.network
     data = data_for(network, data_name, split, data_dir)
     count = sample_count(network, data, samples)
-    needed = peak_bytes(network, chip, samples=count, trace_samples=trace_samples, potentials=potentials)
+    needed = peak_bytes(placement, samples=count, trace_samples=trace_samples, potentials=potentials)
     note(f"{count} samples; about {max(1, needed >> 20):,} MB of memory")
     with new_folder(out, force=force) as folder:
         with progress_bar() as progress:
-            result = run(network, chip, data, samples=samples, trace_samples=trace_samples, potentials=potentials, strict=strict, progress=progress)
+            result = run(placement, data, samples=samples, trace_samples=trace_samples, potentials=potentials, strict=strict, progress=progress)
         write_text(folder / SUMMARY, json.dumps(result.summary(), indent=2) + "\n")
         write_text(folder / "firing.svg", firing_svg(network, result.spikes, len(result.predictions)))
         write_trace(result.trace, folder / "trace.npz")

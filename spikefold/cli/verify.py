@@ -54,7 +54,7 @@ def verify(
     report.table(str(build), COMPARISON_COLUMNS, [*comparison_rows("reference", result.reference), *comparison_rows("simulator", result.simulated)])
     if result.changed:
         report.table("warning", ("file that is not as it was generated, and was run as it is",), [(name,) for name in result.changed])
-        note(f"warning: {build}: not as it was generated: {', '.join(result.changed)}; the samples that were run need not reach what was changed")
+        note(f"warning: {build}: not as it was generated: {', '.join(result.changed)}; the samples that were run need not reach the change")
     show_and_write(report, json_only, out, json.dumps(report.document, indent=2) + "\n", force=force)
     if not result.equal or (strict and result.changed):
         raise SystemExit(DIFFERENT)

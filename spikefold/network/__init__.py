@@ -1,1 +1,1 @@
-"""The contract: the integer network, its proven widths, its trace, and the reference that says what it means."""
+"""The contract: the integer network, its proven widths, its trace, and the reference, which defines its meaning."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikefold.chip.config import ChipConfig, chip_from_table
-from spikefold.chip.placement import Placement, place
+from spikefold.chip.placement import Placement
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import ChipError, DataError
 from spikefold.data.files import MANIFEST
@@ -24,7 +24,7 @@ from spikefold.workflow.samples import events_of
 __all__ = ["Build", "generate", "read_build", "read_manifest"]
 
 NETWORK = "network.safetensors"
-SIMULATED = ("rtl", "mem", "tb")
+SIMULATION_FOLDERS = ("rtl", "mem", "tb")
 """The folders of a build whose files take part in a simulation."""
 VECTOR_CANDIDATES = 64
 """Samples, and as many of drawn events, among which the vectors of the self-checking bench are chosen."""
@@ -44,19 +44,16 @@ class Build:
     changed: tuple[str, ...]
 
 
-def generate(
-    network: Network, chip: ChipConfig, data: Dataset, folder: Path, *, samples: int | None = None, top: str | None = None
-) -> dict[str, object]:
-    """Fill the empty ``folder`` with the Verilog of ``network`` on ``chip``, and return its manifest; ``top`` names its modules.
+def generate(placement: Placement, data: Dataset, folder: Path, *, samples: int | None = None, top: str | None = None) -> dict[str, object]:
+    """Fill the empty ``folder`` with the Verilog of a placed network, and return its manifest; ``top`` names its modules.
 
     The first ``samples`` of ``data`` and their simulated trace become the vectors of its self-checking bench; None chooses among samples and
-    drawn events what touches as many words of the memories as can be. A network that does not fit
-    the chip, or that no core of this version runs, is a ChipError.
+    drawn events those that touch as many words of the memories as can be.
     """
     from spikefold.hw.emit.generate import generate as write
     from spikefold.hw.gateware.interface import TOP
 
-    placement = place(network, chip)
+    network = placement.network
     events = chosen_events(placement, data) if samples is None else events_of(network, data, range(samples))
     return write(placement, folder, events, Chip(placement).run(events, potentials=True), top=top or TOP)
 
@@ -107,13 +104,13 @@ def read_build(folder: Path) -> Build:
             if name == NETWORK:
                 raise DataError(f"{path}: it is not the network that the build was generated from (its sha256 differs from the manifest's)")
             changed.append(name)
-    present = (str(path.relative_to(folder)) for part in SIMULATED for path in sorted((folder / part).iterdir()) if path.is_file())
+    present = (str(path.relative_to(folder)) for part in SIMULATION_FOLDERS for path in sorted((folder / part).iterdir()) if path.is_file())
     changed += [name for name in present if name not in hashes]
     return Build(network=network_file.load(folder / NETWORK), chip=made_for, top=top, changed=tuple(changed))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what is in a build's manifest."""
+    """Return the content of a build's manifest."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikefold.chip.config import ChipConfig
-from spikefold.data.datasets import load_dataset
+from spikefold.chip.placement import place
+from spikefold.data.datasets import Dataset, load_dataset
 from spikefold.data.errors import DataError
 from spikefold.data.files import MODEL, SUMMARY, write_text
 from spikefold.data.provenance import versions
@@ -17,15 +18,16 @@ from spikefold.network.files import network_file
 from spikefold.quantize.float_file import load_float
 from spikefold.quantize.float_network import FloatNetwork
 from spikefold.quantize.fold import fold
+from spikefold.quantize.fold_result import FoldResult
 from spikefold.train.recipes.recipe import load_recipe, trained_widths
 from spikefold.workflow.accuracy import float_accuracy
 from spikefold.workflow.batches import Progress
 from spikefold.workflow.build import generate
 from spikefold.workflow.comparison import comparison_table
-from spikefold.workflow.reference_check import compare_with_reference
+from spikefold.workflow.reference_check import ReferenceCheck, compare_with_reference
 from spikefold.workflow.samples import data_for
 from spikefold.workflow.simulation import simulate
-from spikefold.workflow.verification import verify
+from spikefold.workflow.verification import Verification, verify
 
 __all__ = ["RECIPES", "RTL_SAMPLES", "demo"]
 
@@ -71,35 +73,24 @@ def demo(
         if run is None:
             float_network = _train(recipe, folder, data_dir, progress)
     with timed("quantize", seconds):
-        widths = {} if run is None else trained_widths(run)
-        if chip.architecture.gain_terms and not 0 < widths.get("gain_terms", 0) <= chip.architecture.gain_terms:
-            widths["gain_terms"] = chip.architecture.gain_terms
-        folded = fold(float_network, **widths)
-        network = folded.network
-        network_file.save(network, folder / "net.safetensors")
+        folded = _fold(float_network, run, chip)
+        network_file.save(folded.network, folder / "net.safetensors")
+        placement = place(folded.network, chip, untimed=True)
     with timed("float network", seconds):
         float_share = float_accuracy(float_network, data, samples=samples, progress=progress)
     with timed("simulate", seconds):
-        simulation = simulate(network, chip, data, samples=samples, progress=progress)
+        simulation = simulate(placement, data, samples=samples, progress=progress)
     with timed("reference", seconds):
-        check = compare_with_reference(network, chip, data, samples=samples, progress=progress)
+        check = compare_with_reference(placement, data, samples=samples, progress=progress)
     with timed("generate", seconds):
         (folder / "build").mkdir()
-        generate(network, chip, data, folder / "build")
+        generate(placement, data, folder / "build")
     with timed("verify", seconds):
         verified = verify(folder / "build", data, samples=count, simulator=simulator, progress=progress)
     summary = {
-        "data": data.name,
-        "class_names": list(data.class_names),
-        "samples": check.samples,
+        **_compared(data, check, verified),
         "float_accuracy": float_share,
-        "integer_accuracy": check.accuracy,
         "simulated_accuracy": simulation.accuracy,
-        "reference_vs_simulator": comparison_table(check.comparison, check.samples),
-        "reference_vs_rtl": comparison_table(verified.reference, count),
-        "simulator_vs_rtl": comparison_table(verified.simulated, count),
-        "cycles": verified.cycles(),
-        "equal": check.comparison.equal and verified.equal,
         "simulation": simulation.summary(),
         "layers": [asdict(layer) for layer in folded.layers],
         "seconds": seconds,
@@ -107,6 +98,30 @@ def demo(
     }
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _fold(network: FloatNetwork, run: Path | None, chip: ChipConfig) -> FoldResult:
+    """Fold a network with the widths of its run, and with gains that the chip's cores can shift."""
+    widths = {} if run is None else trained_widths(run)
+    terms = chip.architecture.gain_terms
+    if terms and not 0 < widths.get("gain_terms", 0) <= terms:
+        widths["gain_terms"] = terms
+    return fold(network, **widths)
+
+
+def _compared(data: Dataset, check: ReferenceCheck, verified: Verification) -> dict[str, Any]:
+    """Return the comparisons of the three executions as JSON has them."""
+    return {
+        "data": data.name,
+        "class_names": list(data.class_names),
+        "samples": check.samples,
+        "integer_accuracy": check.accuracy,
+        "reference_vs_simulator": comparison_table(check.comparison, check.samples),
+        "reference_vs_rtl": comparison_table(verified.reference, verified.samples),
+        "simulator_vs_rtl": comparison_table(verified.simulated, verified.samples),
+        "cycles": verified.cycles(),
+        "equal": check.comparison.equal and verified.equal,
+    }
 
 
 def _recipe(data_name: str) -> Path:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikefold.analysis.sample_bytes import sample_bytes
-from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import place
+from spikefold.chip.placement import Placement
 from spikefold.data.datasets import Dataset
 from spikefold.network import reference
-from spikefold.network.network import Network
 from spikefold.network.trace import Comparison, compare
 from spikefold.sim.engine import Chip
 from spikefold.workflow.accuracy import share_right
@@ -29,11 +27,10 @@ class ReferenceCheck:
     accuracy: float
 
 
-def compare_with_reference(
-    network: Network, chip: ChipConfig, data: Dataset, *, samples: int | None = None, progress: Progress | None = None
-) -> ReferenceCheck:
+def compare_with_reference(placement: Placement, data: Dataset, *, samples: int | None = None, progress: Progress | None = None) -> ReferenceCheck:
     """Run reference and simulated chip on the first ``samples`` of a split (None: all) and compare every spike, potential and score."""
-    virtual, count = Chip(place(network, chip, untimed=True)), sample_count(network, data, samples)
+    network, virtual = placement.network, Chip(placement)
+    count = sample_count(network, data, samples)
     size = batch_size(max(virtual.estimate_bytes(1, potentials=True), sample_bytes(network, "run")))
     comparisons, predictions = [], np.empty(count, np.int64)
     for batch in batches(count, size, "compare with reference", progress):

@@ -27,7 +27,7 @@ def events_of(network: Network | FloatNetwork, data: Dataset, samples: range) ->
 
 
 def sample_count(network: Network | FloatNetwork, data: Dataset, samples: int | None) -> int:
-    """Return ``samples`` (None: all of the split), or raise a DataError where the data does not fit the network or has fewer."""
+    """Return ``samples`` (None: all of the split), or raise a DataError if the data does not fit the network or has fewer."""
     coding, timesteps = network.input, _timesteps_trained(network)
     shape = data.images.shape[1:]
     if coding.coding == "frames":
@@ -64,7 +64,7 @@ def _timesteps_trained(network: Network | FloatNetwork) -> int:
 
 
 def _size_trained(network: Network | FloatNetwork, name: str) -> int | None:
-    """Return the size that training gave to the images of the data set ``name``; None where it left them as they are, or cannot have resized them."""
+    """Return the size that training gave to the images of the data set ``name``; None if it left them as they are, or cannot have resized them."""
     info, coding, timesteps = DATASETS.get(name), network.input, _timesteps_trained(network)
     if info is None or info.events or coding.fits(info.shape, timesteps):
         return None

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from spikefold.chip.config import ChipConfig
-from spikefold.chip.placement import beyond_cores, place
+from spikefold.chip.placement import Placement
 from spikefold.data.datasets import Dataset
 from spikefold.data.errors import DataError
 from spikefold.network.fields import Int
-from spikefold.network.network import Network
 from spikefold.network.trace import Trace
 from spikefold.sim.engine import Chip
 from spikefold.workflow.accuracy import share_right
@@ -21,7 +19,7 @@ from spikefold.workflow.samples import events_of, sample_count
 __all__ = ["Simulation", "inference_cycles", "peak_bytes", "simulate"]
 
 WORKING_COPIES = 3
-"""How often what a batch leaves is in memory at the peak: the trace itself, and what it is made from."""
+"""Copies of a batch's trace in memory at the peak: the trace itself, and the arrays that it is made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,8 +30,7 @@ class Simulation:
     int64 [N, connections]; ``clamps`` a count a layer. ``trace`` holds everything about the first samples.
     """
 
-    network: Network
-    chip: ChipConfig
+    placement: Placement
     data: Dataset
     predictions: Int
     spikes: tuple[Int, ...]
@@ -50,13 +47,13 @@ class Simulation:
     def _population_sops(self) -> Iterator[int]:
         """Yield the synaptic operations into each population."""
         sums = iter(self.sops.sum(0).tolist())
-        for index in range(len(self.network.populations)):
-            yield sum(next(sums) for _ in self.network.into(index))
+        for index in range(len(self.placement.network.populations)):
+            yield sum(next(sums) for _ in self.placement.network.into(index))
 
     def firing_rates(self) -> tuple[float, ...]:
         """Return the spikes per neuron and timestep of each layer."""
-        each = len(self.predictions) * self.network.timesteps
-        return tuple(float(s.sum()) / (each * p.size) for s, p in zip(self.spikes, self.network.populations, strict=True))
+        each = len(self.predictions) * self.placement.network.timesteps
+        return tuple(float(s.sum()) / (each * p.size) for s, p in zip(self.spikes, self.placement.network.populations, strict=True))
 
     def summary(self) -> dict[str, Any]:
         """Return the figures as JSON has them."""
@@ -68,7 +65,7 @@ class Simulation:
         layers = [
             {"name": p.name, "neurons": p.size, "spikes": int(s.sum()), "firing_rate": rate, "sops": int(sops), "clamps": clamps}
             for p, s, rate, sops, clamps in zip(
-                self.network.populations, self.spikes, self.firing_rates(), self._population_sops(), self.clamps, strict=True
+                self.placement.network.populations, self.spikes, self.firing_rates(), self._population_sops(), self.clamps, strict=True
             )
         ]  # fmt: skip
         return {
@@ -80,16 +77,15 @@ class Simulation:
             "cycles_per_inference": None
             if self.cycles is None
             else {"least": int(self.cycles.min()), "mean": float(self.cycles.mean()), "most": int(self.cycles.max())},
-            "untimed": beyond_cores(self.network),
+            "untimed": self.placement.untimed,
             "sops_per_inference": float(self.sops.sum(1).mean()),
             "clamps": sum(self.clamps),
-            "chip": self.chip.to_dict(),
+            "chip": self.placement.chip.to_dict(),
         }
 
 
 def simulate(
-    network: Network,
-    chip: ChipConfig,
+    placement: Placement,
     data: Dataset,
     *,
     samples: int | None = None,
@@ -100,11 +96,11 @@ def simulate(
 ) -> Simulation:
     """Run the first ``samples`` of a split (None: all) on the simulated chip, and keep the trace of the first ``trace_samples``.
 
-    Nothing is timed where no core runs the network. Raises a ChipError where it does not fit the chip or, with ``strict``, a potential
-    is clamped, and a DataError where the data does not fit the network.
+    Nothing is timed if no core runs the network. Raises a ChipError if, with ``strict``, a potential is
+    clamped, and a DataError if the data does not fit the network.
     """
-    virtual, count = Chip(place(network, chip, untimed=True)), sample_count(network, data, samples)
-    timing = not virtual.placement.untimed
+    network, virtual = placement.network, Chip(placement)
+    count, timing = sample_count(network, data, samples), not placement.untimed
     if trace_samples < 1:
         raise DataError(f"trace samples: {trace_samples}; it must be at least 1")
     first = virtual.run(events_of(network, data, range(min(count, trace_samples))), potentials=potentials, timing=timing)
@@ -121,7 +117,7 @@ def simulate(
         for total, layer in zip(spikes, trace.spikes, strict=True):
             total += layer.sum((0, 2, 3, 4))
     return Simulation(
-        network=network, chip=chip, data=data, predictions=predictions, spikes=tuple(spikes), cycles=cycles if timing else None, sops=sops,
+        placement=placement, data=data, predictions=predictions, spikes=tuple(spikes), cycles=cycles if timing else None, sops=sops,
         clamps=tuple(map(int, clamps)), trace=first,
     )  # fmt: skip
 
@@ -133,9 +129,9 @@ def inference_cycles(trace: Trace, samples: int) -> Int:
     return np.asarray(trace.timing.cycles.reshape(samples, -1).sum(1))
 
 
-def peak_bytes(network: Network, chip: ChipConfig, *, samples: int, trace_samples: int, potentials: bool) -> int:
+def peak_bytes(placement: Placement, *, samples: int, trace_samples: int, potentials: bool) -> int:
     """Return about how much memory :func:`simulate` takes at its peak: the kept trace, and the batch at work."""
-    virtual = Chip(place(network, chip, untimed=True))
+    virtual = Chip(placement)
     batch = min(samples, batch_size(virtual.estimate_bytes(1)))
     return virtual.estimate_bytes(min(samples, trace_samples), potentials=potentials) + WORKING_COPIES * virtual.estimate_bytes(batch)
 

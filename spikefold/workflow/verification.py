@@ -30,7 +30,7 @@ RUN_SAMPLES_LEAST = 2
 class Verification:
     """A build's Verilog held against the reference (spikes, potentials, scores) and the simulated chip (arrivals and cycles too).
 
-    ``changed`` are the files of the build that are not as they were generated: what is there is what was run.
+    ``changed`` are the files of the build that are not as they were generated. They were run as they are.
     """
 
     samples: int
@@ -70,7 +70,7 @@ def verify(
 ) -> Verification:
     """Run the Verilog of ``build``, as it is there, on the first ``samples`` of a split and compare all that its trace shows.
 
-    Raises a SpikefoldError where the build is not whole, the data does not fit, or the simulator is not installed.
+    Raises a SpikefoldError if the build is not whole, the data does not fit, or the simulator is not installed.
     """
     from spikefold.hw.bench.cosim import run_rtl
 

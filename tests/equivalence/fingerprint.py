@@ -102,12 +102,15 @@ def all_prints(models: Sequence[Path], networks: int, builds: Path | None, conso
 
 
 def kind(file: str) -> str:
-    """Return what a hash is of: the trace, a folder of a build, or a file beside the folders."""
+    """Return the kind of a hash: the trace, a folder of a build, or a file beside the folders."""
     return file.split("/")[0]
 
 
 def differences(old: Prints, new: Prints) -> dict[str, tuple[int, int, str]]:
-    """Return for each kind how many hashes were compared, how many differ or are on one side alone, and where the first does."""
+    """Return for each kind the hashes that were compared, those that differ, and the first of these.
+
+    A hash on one side alone differs.
+    """
     compared, differing, first = Counter[str](), Counter[str](), dict[str, str]()
     for name in sorted(old | new):
         before, after = old.get(name, {}), new.get(name, {})

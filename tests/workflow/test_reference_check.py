@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from spikefold.chip.placement import place
 from spikefold.network import reference
 from spikefold.network.network import Network
 from spikefold.workflow import batches
@@ -16,9 +17,9 @@ from tests.workflow.samples import CHIP, dataset
 def test_reference_and_simulator_agree_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     network = integer_network(4)
     data = dataset(network)
-    whole = compare_with_reference(network, CHIP, data)
+    whole = compare_with_reference(place(network, CHIP, untimed=True), data)
     monkeypatch.setattr(batches, "BATCH_BYTES", 1)
-    single = compare_with_reference(network, CHIP, data)
+    single = compare_with_reference(place(network, CHIP, untimed=True), data)
     assert whole.accuracy == single.accuracy
     # Clamps are counted once a batch and layer, all else once a value.
     values = {"spikes": 12 * 3 * 75, "potentials": 12 * 3 * 75, "scores": 36, "sops": 24}
@@ -39,7 +40,7 @@ def test_a_simulator_that_lies_is_found_with_the_sample_of_the_split(monkeypatch
         return replace(trace, scores=trace.scores + 1) if len(calls) == 4 else trace
 
     monkeypatch.setattr(reference, "run", wrong)
-    found = compare_with_reference(network, CHIP, dataset(network)).comparison
+    found = compare_with_reference(place(network, CHIP, untimed=True), dataset(network)).comparison
     assert found.differing["scores"] == 3
     assert found.first is not None
     assert found.first.sample == 3

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikefold.chip.placement import place
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import DataError
@@ -32,12 +33,12 @@ def test_any_coding_and_size_is_run_on_the_events_of_training(plan: Recipe, give
     data, events = data_for(network, given, "test"), trained_events(plan, range(20))
     for each in (network, floats):
         assert np.array_equal(events_of(each, data_for(each, given, "test"), range(20)), events)
-    result = simulate(network, CHIP, data, samples=20, trace_samples=20, potentials=True)
+    result = simulate(place(network, CHIP, untimed=True), data, samples=20, trace_samples=20, potentials=True)
     expected = reference.run(network, events, potentials=True)
     assert compare(expected, result.trace).equal
     assert sum(int(spikes.sum()) for spikes in expected.spikes) > 0
     assert np.array_equal(result.predictions, expected.predictions)
-    assert compare_with_reference(network, CHIP, data, samples=20).comparison.equal
+    assert compare_with_reference(place(network, CHIP, untimed=True), data, samples=20).comparison.equal
     right = (evaluate(floats, events).scores.argmax(1) == data.labels[:20]).mean()
     assert float_accuracy(floats, data, samples=20) == right
 
@@ -48,7 +49,7 @@ def test_events_are_counted_in_the_frames_of_training(tmp_path: Path) -> None:
     network = fold(untrained(plan)).network
     data = data_for(network, None, "test", tmp_path)
     events = encode(load_data(plan, "test", tmp_path).images[0:3], plan.input, 5, range(3))
-    result = simulate(network, CHIP, data, potentials=True)
+    result = simulate(place(network, CHIP, untimed=True), data, potentials=True)
     assert compare(reference.run(network, events, potentials=True), result.trace).equal
     assert events.any()
     early = replace(network, timesteps=2)
@@ -56,9 +57,9 @@ def test_events_are_counted_in_the_frames_of_training(tmp_path: Path) -> None:
     # Two longer frames of the same recording are something else.
     fewer = load_dataset("moving-fashion-mnist", "test", tmp_path, timesteps=2)
     with pytest.raises(DataError, match=r"'moving-fashion-mnist': images of \[2, 2, 34, 34\]; the network takes \[5, 2, 34, 34\]$"):
-        simulate(early, CHIP, fewer)
+        simulate(place(early, CHIP, untimed=True), fewer)
     with pytest.raises(DataError, match=r"'digits': images of \[1, 8, 8\]; the network takes \[5, 2, 34, 34\]$"):
-        simulate(network, CHIP, load_dataset("digits", "test"))
+        simulate(place(network, CHIP, untimed=True), load_dataset("digits", "test"))
     with pytest.raises(DataError, match=r"of \[5, 2, 34, 34\]; the network takes \[1, H, W\] with H x W = 64 pixels, 8 in each of 8 timesteps$"):
         events_of(untrained(CODED[0]), data, range(2))
     with pytest.raises(DataError, match=r"images of \[5, 2, 34, 34\]; the network takes \[2, 34, 34\]$"):
@@ -72,7 +73,7 @@ def test_an_early_exit_sees_the_first_timesteps(plan: Recipe) -> None:
     assert early.timesteps_trained == plan.timesteps
     data, events = data_for(early, None, "test"), np.ascontiguousarray(trained_events(plan, range(20))[:, :2])
     assert np.array_equal(events_of(early, data, range(20)), events)
-    result = simulate(early, CHIP, data, samples=20, trace_samples=20, potentials=True)
+    result = simulate(place(early, CHIP, untimed=True), data, samples=20, trace_samples=20, potentials=True)
     assert compare(reference.run(early, events, potentials=True), result.trace).equal
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spikefold.chip.placement import place
 from spikefold.data.datasets import load_dataset
 from spikefold.data.errors import ChipError, DataError
 from spikefold.network import reference
@@ -26,7 +27,7 @@ def test_a_simulation_is_that_of_the_chip_whatever_the_batches(batch_bytes: int,
     network = integer_network(3)
     data = dataset(network)
     seen: list[tuple[str, int, int]] = []
-    result = simulate(network, CHIP, data, trace_samples=5, potentials=True, progress=lambda *step: seen.append(step))
+    result = simulate(place(network, CHIP, untimed=True), data, trace_samples=5, potentials=True, progress=lambda *step: seen.append(step))
     whole = virtual(network, CHIP).run(events_of(network, data, range(12)))
     assert np.array_equal(result.predictions, whole.predictions)
     assert np.array_equal(result.cycles, inference_cycles(whole, 12))
@@ -45,17 +46,17 @@ def test_data_that_does_not_fit_is_refused() -> None:
     network = integer_network()
     digits = load_dataset("digits", "test")
     with pytest.raises(DataError, match=r"images of \[1, 8, 8\]; the network takes \[1, 6, 6\]"):
-        simulate(network, CHIP, digits)
+        simulate(place(network, CHIP, untimed=True), digits)
     data = dataset(network)
     with pytest.raises(DataError, match="2 classes; the network has 3"):
-        simulate(network, CHIP, replace(data, labels=data.labels * 0, class_names=("a", "b")))
+        simulate(place(network, CHIP, untimed=True), replace(data, labels=data.labels * 0, class_names=("a", "b")))
     for samples in (0, 13):
         with pytest.raises(DataError, match=f"{samples} samples are asked for; it has 12"):
-            simulate(network, CHIP, data, samples=samples)
+            simulate(place(network, CHIP, untimed=True), data, samples=samples)
     with pytest.raises(DataError, match="trace samples: 0"):
-        simulate(network, CHIP, data, trace_samples=0)
+        simulate(place(network, CHIP, untimed=True), data, trace_samples=0)
     with pytest.raises(ChipError, match="2 layers, one core each"):
-        simulate(network, chip_of(cores=1), data)
+        simulate(place(network, chip_of(cores=1), untimed=True), data)
 
 
 def test_a_trace_without_timing_has_no_cycles() -> None:
@@ -69,7 +70,7 @@ def test_a_trace_without_timing_has_no_cycles() -> None:
 def test_what_no_core_runs_is_simulated_without_cycles(topology: str) -> None:
     network = beyond_cores(topology)
     data = dataset(network)
-    result = simulate(network, CHIP, data)
+    result = simulate(place(network, CHIP, untimed=True), data)
     events = events_of(network, data, range(len(data)))
     expected = reference.run(network, events)
     assert np.array_equal(result.predictions, expected.predictions)
@@ -77,6 +78,6 @@ def test_what_no_core_runs_is_simulated_without_cycles(topology: str) -> None:
     assert summary["cycles_per_inference"] is None
     assert sum(layer["sops"] for layer in summary["layers"]) == int(expected.sops.sum())
     assert re.match(BEYOND_CORES[topology], summary["untimed"])
-    assert compare_with_reference(network, CHIP, data).comparison.equal
+    assert compare_with_reference(place(network, CHIP, untimed=True), data).comparison.equal
     with pytest.raises(ChipError, match="nothing can be timed; run it without timing"):
         virtual(network, CHIP).run(events)

@@ -151,7 +151,7 @@ class QuantizedNetwork(nn.Module):
 
 
 def _layers(network: SpikingNetwork) -> Iterator[LIFLayer]:
-    """Yield the layers of a chain; what is no chain of LIF layers of given leaks is a TrainError."""
+    """Yield the layers of a chain of LIF layers; a learned leak or any other chain is a TrainError."""
     for layer in lif_layers(network, "training through the fold"):
         if layer.neurons is not None and layer.neurons.leak_logit is not None:
             raise TrainError(f"{layer.place}: it learns its leak; training through the fold takes leaks as they are")

@@ -1,1 +1,1 @@
-"""Recipes: what is trained, and how; without torch."""
+"""Recipes of trainings: networks, data, methods. They need no torch."""

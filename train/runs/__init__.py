@@ -1,1 +1,1 @@
-"""A run: its folder and checkpoints, and what the trained network is worth."""
+"""A run: its folder and checkpoints, and the figures of its trained network."""

@@ -31,14 +31,14 @@ def pack(record: Any) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
 
 
 def _pack(hint: Any, value: Any, name: str, tensors: dict[str, npt.NDArray[Any]]) -> Any:
-    if dataclasses.is_dataclass(hint) and hint is not Schedule:
+    if _array_type(hint) is not None:
+        tensors[name] = value.values if isinstance(value, Schedule) else value
+        return None
+    if dataclasses.is_dataclass(hint):
         hints, prefix = typing.get_type_hints(hint), f"{name}." if name else ""
         packed = {f.name: _pack(hints[f.name], getattr(value, f.name), prefix + f.name, tensors) for f in dataclasses.fields(hint)}
         # An array is in the tensors alone; an optional one that is there leaves its mark.
         return {key: item for key, item in packed.items() if _array_type(hints[key]) is None}
-    if _array_type(hint) is not None:
-        tensors[name] = value.values if isinstance(value, Schedule) else value
-        return None
     inner = _optional(hint)
     if inner is not None and _array_type(inner) is None:
         return None if value is None else _pack(inner, value, name, tensors)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spikefold.chip.config import ChipConfig
+from spikefold.chip.placement import place
 from spikefold.data.coding import InputCoding, encode
 from spikefold.data.datasets import load_dataset
 from spikefold.quantize.float_evaluation import float_accuracy
@@ -51,10 +52,10 @@ def test_every_spike_of_the_test_split(framework: str) -> None:
 def test_folded_simulated_and_in_verilog(framework: str, tmp_path: Path) -> None:
     network = fold(imported(framework).network).network
     chip, data = ChipConfig(), load_dataset("digits", "test")
-    checked = compare_with_reference(network, chip, data, samples=40)
+    checked = compare_with_reference(place(network, chip, untimed=True), data, samples=40)
     assert checked.comparison.equal, checked.comparison.first
     assert checked.accuracy > 0.9
-    generate(network, chip, data, tmp_path)
+    generate(place(network, chip), data, tmp_path)
     verified = verify(tmp_path, data, samples=1)
     assert verified.reference.compared["spikes"] == 8 * 394
     assert not any(verified.reference.differing.values())
